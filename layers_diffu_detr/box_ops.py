@@ -1,0 +1,78 @@
+"""Boxes: conversions, overlaps and the logit of a coordinate. Nothing here waits for the device, `check_boxes` aside."""
+
+import torch
+
+# Keeps degenerate boxes (zero area) finite; the published weights were trained with it.
+_EPS = 1e-6
+
+
+def box_cxcywh_to_xyxy(boxes: torch.Tensor) -> torch.Tensor:
+    """Centre and size (..., 4) to corners (..., 4): x1, y1, x2, y2, in the units of the input."""
+    centre, half_size = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([centre - half_size, centre + half_size], dim=-1)
+
+
+def box_xyxy_to_cxcywh(boxes: torch.Tensor) -> torch.Tensor:
+    """Corners (..., 4) to centre and size (..., 4), in the units of the input."""
+    top_left, bottom_right = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([(top_left + bottom_right) / 2, bottom_right - top_left], dim=-1)
+
+
+def inverse_sigmoid(x: torch.Tensor, eps: float = 1e-3) -> torch.Tensor:
+    """Logit of `x`, which is clamped to [0, 1]; both sides of the quotient are at least `eps`, so the result is finite."""
+    x = x.clamp(0, 1)
+    return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
+
+
+def box_area(boxes_xyxy: torch.Tensor) -> torch.Tensor:
+    """Areas (...) of corner boxes (..., 4)."""
+    width, height = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).unbind(-1)
+    return width * height
+
+
+def _overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Intersection over union, and union area, of broadcast corner boxes."""
+    top_left = torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
+    bottom_right = torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:])
+    intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
+    union = box_area(a_xyxy) + box_area(b_xyxy) - intersection
+    return intersection / (union + _EPS), union
+
+
+def _generalized_overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
+    """Generalized IoU (https://giou.stanford.edu) of broadcast corner boxes."""
+    iou, union = _overlap(a_xyxy, b_xyxy)
+    top_left = torch.minimum(a_xyxy[..., :2], b_xyxy[..., :2])
+    bottom_right = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:])
+    hull = (bottom_right - top_left).clamp(min=0).prod(-1)
+    return iou - (hull - union) / (hull + _EPS)
+
+
+def paired_iou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
+    """IoU (N,) of each box in `a_xyxy` (N, 4) with the box at the same place in `b_xyxy` (N, 4)."""
+    return _overlap(a_xyxy, b_xyxy)[0]
+
+
+def paired_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
+    """Generalized IoU (N,), in (-1, 1], of the boxes at the same place in `a_xyxy` (N, 4) and `b_xyxy` (N, 4)."""
+    return _generalized_overlap(a_xyxy, b_xyxy)
+
+
+def pairwise_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
+    """Generalized IoU (..., N, M) of every box in `a_xyxy` (..., N, 4) with every box in `b_xyxy` (..., M, 4)."""
+    return _generalized_overlap(a_xyxy[..., :, None, :], b_xyxy[..., None, :, :])
+
+
+def check_boxes(boxes: torch.Tensor, name: str = "boxes") -> None:
+    """Check centre-and-size boxes (..., 4); waits for the device, so keep it out of a forward.
+
+    Raises:
+        ValueError: the last dimension is not 4, a value is not finite, or a width or height is negative.
+    """
+    if boxes.shape[-1:] != (4,):
+        raise ValueError(f"{name} has shape {tuple(boxes.shape)}; the last dimension must be 4 (cx, cy, w, h)")
+    flat = boxes.reshape(-1, 4)
+    for wrong, what in ((~flat.isfinite().all(-1), "is not finite"), ((flat[:, 2:] < 0).any(-1), "has negative size")):
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise ValueError(f"{name}: box {row} {what}: {flat[row].tolist()}; finite cx, cy, w, h with w, h >= 0 allowed")

@@ -1,0 +1,1 @@
+"""DiffuDETR: the meta-architecture that the diffusion detectors and their baselines share."""

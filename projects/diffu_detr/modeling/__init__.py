@@ -1,0 +1,1 @@
+"""Model, matcher and criterion of DiffuDETR."""
