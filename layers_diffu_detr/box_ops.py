@@ -1,4 +1,4 @@
-"""Boxes: conversions, overlaps and the logit of a coordinate. Nothing here waits for the device, `check_boxes` aside."""
+"""Boxes: conversions, overlaps, the logit of a coordinate. Nothing here waits for the device, `check_boxes` aside."""
 
 import torch
 
@@ -19,7 +19,7 @@ def box_xyxy_to_cxcywh(boxes: torch.Tensor) -> torch.Tensor:
 
 
 def inverse_sigmoid(x: torch.Tensor, eps: float = 1e-3) -> torch.Tensor:
-    """Logit of `x`, which is clamped to [0, 1]; both sides of the quotient are at least `eps`, so the result is finite."""
+    """Logit of `x` clamped to [0, 1]; both sides of the quotient are at least `eps`, so the result is finite."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
@@ -75,4 +75,4 @@ def check_boxes(boxes: torch.Tensor, name: str = "boxes") -> None:
     for wrong, what in ((~flat.isfinite().all(-1), "is not finite"), ((flat[:, 2:] < 0).any(-1), "has negative size")):
         if wrong.any():
             row = int(wrong.nonzero()[0])
-            raise ValueError(f"{name}: box {row} {what}: {flat[row].tolist()}; finite cx, cy, w, h with w, h >= 0 allowed")
+            raise ValueError(f"{name}: box {row} {what}: {flat[row].tolist()}; finite values, w and h >= 0 allowed")

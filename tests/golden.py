@@ -39,7 +39,7 @@ def fill(module: nn.Module, salt: int) -> nn.Module:
 
 
 class TinyBackbone(nn.Module):
-    """Image (B, 3, H, W) to res3 (B, 16, H/8, W/8), res4 (B, 24, H/16, W/16), res5 (B, 32, H/32, W/32), one conv each."""
+    """Image (B, 3, H, W) to res3 (16 channels, stride 8), res4 (24 channels, 16), res5 (32 channels, 32)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class TinyBackbone(nn.Module):
 
 
 def meta(model: str) -> dict[str, Any]:
-    """How the reference detections of `model` were made: sizes, salt, seed, image_seed, image_sizes, state dict keys."""
+    """How the reference detections of `model` were made: sizes, salt, seeds, image sizes, state dict keys."""
     return json.loads((DATA / "golden" / "meta.json").read_text())[model]
 
 

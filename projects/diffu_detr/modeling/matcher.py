@@ -1,0 +1,105 @@
+"""Bipartite matching of predictions and ground truths (DETR, eq. 1, with Deformable DETR's class cost)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou
+from layers_diffu_detr.targets import Target, pad_targets
+
+# One layer's predictions: {"pred_logits": (B, Q, K), "pred_boxes": (B, Q, 4), ...}.
+Predictions = dict[str, Tensor]
+# Per image (query indices, target indices), both (m,) int64, m = min(Q, n) for a one-to-one matching.
+Indices = list[tuple[Tensor, Tensor]]
+
+
+class HungarianMatcher(nn.Module):
+    """The one-to-one assignment of queries to targets of least total cost.
+
+    The cost of a pair is cost_class · focal + cost_bbox · L1 - cost_giou · GIoU, where focal is the focal loss of the target's
+    class being present minus the one of its being absent.
+
+    Args:
+        cost_class, cost_bbox, cost_giou: weights of the three terms.
+        alpha, gamma: the focal term's.
+
+    Raises:
+        ValueError: all weights are 0.
+    """
+
+    def __init__(
+        self,
+        cost_class: float = 2.0,
+        cost_bbox: float = 5.0,
+        cost_giou: float = 2.0,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+    ):
+        super().__init__()
+        if cost_class == cost_bbox == cost_giou == 0:
+            raise ValueError("cost_class, cost_bbox and cost_giou are all 0; at least one must be positive")
+        self.cost_class = cost_class
+        self.cost_bbox = cost_bbox
+        self.cost_giou = cost_giou
+        self.alpha = alpha
+        self.gamma = gamma
+
+    def forward(self, outputs: Predictions, targets: list[Target]) -> Indices:
+        """Match one layer; see `match_layers`."""
+        return self.match_layers([(outputs, targets)])[0]
+
+    @torch.no_grad()
+    def match_layers(self, layers: Sequence[tuple[Predictions, list[Target]]]) -> list[Indices]:
+        """Match many layers and wait for the device once: all costs travel to the host together.
+
+        Args:
+            layers: per layer its predictions and what they are matched with.
+
+        Returns:
+            Per layer and image (query indices, target indices) on the predictions' device. A batch, an image or a
+            layer without targets gives empty tensors; more targets than queries leave targets unmatched.
+
+        Raises:
+            ValueError: a cost is not finite, because a prediction or a target is not.
+        """
+        padded = {id(targets): pad_targets(targets)[:2] for _, targets in layers}
+        costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
+        host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
+        indices = []
+        for layer, (_, targets) in enumerate(layers):
+            cost = host_costs[layer].view(costs[layer].shape)
+            indices.append([self.assign(cost[i, :, : len(t["labels"])], (layer, i)) for i, t in enumerate(targets)])
+        return _to_device(indices, costs[0].device) if costs else []
+
+    def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
+        """Cost (B, Q, N) of each query with each of its own image's targets: labels (B, N), boxes (B, N, 4)."""
+        queries = outputs["pred_logits"].shape[1]
+        # Only the columns of classes that occur are worked on: N of the K.
+        logits = outputs["pred_logits"].gather(2, labels[:, None].expand(-1, queries, -1)).float()
+        pred_boxes, boxes = outputs["pred_boxes"].float(), boxes.float()
+        prob = logits.sigmoid()
+        positive = self.alpha * (1 - prob) ** self.gamma * F.softplus(-logits)
+        negative = (1 - self.alpha) * prob**self.gamma * F.softplus(logits)
+        l1 = (pred_boxes[:, :, None] - boxes[:, None]).abs().sum(-1)
+        giou = pairwise_giou(box_cxcywh_to_xyxy(pred_boxes), box_cxcywh_to_xyxy(boxes))
+        return self.cost_class * (positive - negative) + self.cost_bbox * l1 - self.cost_giou * giou
+
+    def assign(self, cost: Tensor, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Solve one image's cost matrix (Q, n) on the host; `place`, its (layer, image), is for the error."""
+        if not cost.isfinite().all():
+            raise ValueError(
+                f"the matching cost of layer {place[0]}, image {place[1]} of the batch is not finite: its pred_logits, "
+                "pred_boxes or target boxes hold NaN or infinity; all must be finite"
+            )
+        queries, matched = linear_sum_assignment(cost.numpy())
+        return torch.from_numpy(queries), torch.from_numpy(matched)
+
+
+def _to_device(indices: list[Indices], device: torch.device) -> list[Indices]:
+    """Move all indices in one transfer."""
+    pairs = [torch.stack(pair) for layer in indices for pair in layer]
+    moved = iter(torch.cat(pairs, dim=1).to(device).split([pair.shape[1] for pair in pairs], dim=1))
+    return [[tuple(next(moved)) for _ in layer] for layer in indices]
