@@ -103,3 +103,13 @@ def full_size_keys(model: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the full-size reference model's state dict, e.g. "diffu_dino_r50_coco"."""
     with lzma.open(DATA / "state_dict_keys.json.xz") as file:
         return {name: tuple(shape) for name, shape in json.load(file)[model].items()}
+
+
+def reference_images(model: str) -> list[dict[str, Any]]:
+    """The reference images of `model` as inputs: uint8 noise, drawn one after another from one RandomState."""
+    rng = np.random.RandomState(meta(model)["image_seed"])
+    images = [rng.randint(0, 256, (3, *size), dtype=np.uint8) for size in meta(model)["image_sizes"]]
+    return [
+        {"image": torch.from_numpy(image), "height": image.shape[1], "width": image.shape[2], "image_id": i}
+        for i, image in enumerate(images)
+    ]

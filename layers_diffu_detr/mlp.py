@@ -1,0 +1,33 @@
+"""Multi-layer perceptrons with detrex's parameter names."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them: (..., input_dim) -> (..., output_dim)."""
+
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int):
+        super().__init__()
+        dims = [input_dim] + [hidden_dim] * (num_layers - 1) + [output_dim]
+        self.layers = nn.ModuleList(nn.Linear(n, k) for n, k in zip(dims[:-1], dims[1:], strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x), inplace=True)
+        return self.layers[-1](x)
+
+
+class FFN(nn.Module):
+    """A transformer's feed-forward block with its residual: x + W2 relu(W1 x), (..., C) -> (..., C)."""
+
+    def __init__(self, embed_dim: int = 256, feedforward_dim: int = 1024, ffn_drop: float = 0.0):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Sequential(nn.Linear(embed_dim, feedforward_dim), nn.ReLU(inplace=True), nn.Dropout(ffn_drop)),
+            nn.Linear(feedforward_dim, embed_dim),
+            nn.Dropout(ffn_drop),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)

@@ -1,0 +1,148 @@
+"""Multi-scale deformable attention (Zhu et al. 2021, eq. 3) and the choice of its op.
+
+The compiled package `torch-ms-deform-attn` is used where it is installed, pure PyTorch where it is not. The environment
+variable DIFFU_DETR_DEFORM_ATTN, read once at import, forces one: `compiled` or `pytorch`.
+"""
+
+import math
+import os
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ENV_VARIABLE = "DIFFU_DETR_DEFORM_ATTN"
+DeformAttnOp = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def deform_attn_pytorch(
+    value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor, sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
+    """Sample `value` bilinearly (zeros outside) and sum with weights, in pure PyTorch.
+
+    Args:
+        value: (B, S, heads, D).
+        spatial_shapes: (L, 2) int64, (height, width) per level.
+        level_start_index: (L,) int64; unused here, kept for the compiled op's signature.
+        sampling_locations: (B, Q, heads, L, points, 2), (x, y) in [0, 1] of each level's map.
+        attention_weights: (B, Q, heads, L, points).
+
+    Returns:
+        (B, Q, heads · D).
+    """
+    batch, _, heads, dim = value.shape
+    shapes = spatial_shapes.tolist()
+    levels = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in shapes], dim=-1)  # L of (B·heads, D, h·w)
+    grid = (2 * sampling_locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # (B·heads, L, Q, points, 2)
+    weights = attention_weights.permute(0, 2, 3, 1, 4).flatten(0, 1)  # (B·heads, L, Q, points)
+    output = 0
+    for level, ((h, w), features) in enumerate(zip(shapes, levels, strict=True)):
+        sampled = F.grid_sample(features.unflatten(-1, (h, w)), grid[:, level], align_corners=False)
+        output = output + (sampled * weights[:, None, level]).sum(-1)  # (B·heads, D, Q)
+    return output.view(batch, heads, dim, -1).permute(0, 3, 1, 2).flatten(2)
+
+
+def _compiled_op() -> DeformAttnOp | None:
+    try:
+        from torch_ms_deform_attn import ms_deform_attn
+    except ImportError:
+        return None
+    return ms_deform_attn
+
+
+def choose_deform_attn_op(choice: str) -> tuple[str, DeformAttnOp]:
+    """Resolve `choice` (`auto`, `compiled`, `pytorch`) to the op's name and function.
+
+    Raises:
+        ValueError: for any other choice, or for `compiled` where the package is not installed.
+    """
+    compiled = _compiled_op() if choice in ("auto", "compiled") else None
+    if choice == "compiled" and compiled is None:
+        raise ValueError(f"{ENV_VARIABLE}=compiled, but the package torch-ms-deform-attn is not installed")
+    if choice not in ("auto", "compiled", "pytorch"):
+        raise ValueError(f"{ENV_VARIABLE} is {choice!r}; allowed are auto, compiled, pytorch")
+    return ("compiled", compiled) if compiled is not None else ("pytorch", deform_attn_pytorch)
+
+
+DEFORM_ATTN_OP_NAME, _deform_attn = choose_deform_attn_op(os.environ.get(ENV_VARIABLE, "auto"))
+
+
+class MultiScaleDeformableAttention(nn.Module):
+    """Deformable attention with residual, under detrex's parameter names.
+
+    The projection of `value` does not depend on the query: `project_value` lets a caller compute it once and attend many times.
+    """
+
+    def __init__(
+        self, embed_dim: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4, dropout: float = 0.0
+    ):
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError(f"embed_dim is {embed_dim}; it must be a multiple of num_heads, {num_heads}")
+        self.embed_dim, self.num_heads, self.num_levels, self.num_points = embed_dim, num_heads, num_levels, num_points
+        samples = num_heads * num_levels * num_points
+        self.sampling_offsets = nn.Linear(embed_dim, samples * 2)
+        self.attention_weights = nn.Linear(embed_dim, samples)
+        self.value_proj = nn.Linear(embed_dim, embed_dim)
+        self.output_proj = nn.Linear(embed_dim, embed_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Each head looks in a direction of its own, each point one step further; all points weigh the same at first."""
+        angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
+        directions = torch.stack([angles.cos(), angles.sin()], -1)
+        directions /= directions.abs().max(-1, keepdim=True).values
+        steps = torch.arange(1, self.num_points + 1)
+        offsets = directions[:, None, None, :] * steps[None, None, :, None]  # (heads, 1, points, 2)
+        self.sampling_offsets.bias.copy_(offsets.expand(-1, self.num_levels, -1, -1).flatten())
+        for zero in (self.sampling_offsets.weight, self.attention_weights.weight, self.attention_weights.bias):
+            nn.init.zeros_(zero)
+        for linear in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def project_value(self, value: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
+        """(B, S, C) -> (B, S, heads, C / heads), zero where `key_padding_mask` (B, S) is True."""
+        value = self.value_proj(value)
+        if key_padding_mask is not None:
+            value = value.masked_fill(key_padding_mask[..., None], 0.0)
+        return value.unflatten(-1, (self.num_heads, -1))
+
+    def forward(
+        self,
+        query: Tensor,
+        projected_value: Tensor,
+        query_pos: Tensor | None = None,
+        *,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+    ) -> Tensor:
+        """query + attention(query + query_pos, value).
+
+        Args:
+            query, query_pos: (B, Q, C).
+            projected_value: (B, S, heads, C / heads), from `project_value`.
+            reference_points: (B, Q, L, 2) points or (B, Q, L, 4) boxes, in [0, 1] of the padded maps.
+            spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
+        """
+        positioned = query if query_pos is None else query + query_pos
+        locations = self._sampling_locations(positioned, reference_points, spatial_shapes)
+        weights = self.attention_weights(positioned).unflatten(-1, (self.num_heads, -1)).softmax(-1)
+        weights = weights.unflatten(-1, (self.num_levels, self.num_points))
+        dtype = torch.promote_types(projected_value.dtype, torch.float32)  # sampling is done in float32 under autocast
+        sampled = _deform_attn(
+            projected_value.to(dtype), spatial_shapes, level_start_index, locations.to(dtype), weights.to(dtype)
+        )
+        return query + self.dropout(self.output_proj(sampled))
+
+    def _sampling_locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:
+        """Where each head samples, (B, Q, heads, L, points, 2): offsets in pixels of points, in half box sizes of boxes."""
+        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
+        reference = reference_points[:, :, None, :, None, :]
+        if reference_points.shape[-1] == 2:
+            return reference + offsets / spatial_shapes.flip(-1)[:, None]
+        return reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5

@@ -1,0 +1,37 @@
+"""Tiny models of the project's own configs, for tests: the reference implementations' stub sizes."""
+
+from pathlib import Path
+
+import torch
+from detectron2.config import LazyCall as L
+from detectron2.config import LazyConfig, instantiate
+from detectron2.layers import ShapeSpec
+from omegaconf import DictConfig
+
+from tests.golden import TinyBackbone
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "projects" / "diffu_dino" / "configs" / "models"
+
+
+def tiny_config(name: str, **overrides) -> DictConfig:
+    """The model config `name` (`dino_r50`, `diffu_dino_r50`) on the stub backbone, small; `overrides` by key."""
+    model = LazyConfig.load(str(MODELS / f"{name}.py")).model
+    model.backbone = L(TinyBackbone)()
+    model.neck.input_shapes = {name: ShapeSpec(channels=c) for name, c in (("res3", 16), ("res4", 24), ("res5", 32))}
+    model.transformer.encoder.num_layers = 1
+    model.transformer.decoder.num_layers = 2
+    for part in (model.transformer.encoder, model.transformer.decoder):
+        part.feedforward_dim = 64
+    model.num_queries = 30
+    model.num_classes = 7
+    model.select_box_nums_for_evaluation = 100
+    for key, value in overrides.items():
+        model[key] = value
+    return model
+
+
+def tiny_model(name: str, seed: int = 0, **overrides) -> torch.nn.Module:
+    """`tiny_config` instantiated with weights from `seed`, in eval mode."""
+    torch.manual_seed(seed)
+    return instantiate(tiny_config(name, **overrides)).eval()
