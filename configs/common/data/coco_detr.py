@@ -1,0 +1,55 @@
+"""COCO 2017 with the augmentation of DETR: multi-scale resizing, a random crop before it for half of the images."""
+
+import detectron2.data.transforms as T
+from detectron2.config import LazyCall as L
+from detectron2.data import get_detection_dataset_dicts
+from detectron2.evaluation import COCOEvaluator
+from omegaconf import OmegaConf
+
+from datasets_utils import DetrDatasetMapper, build_test_loader, build_train_loader
+
+TRAIN_SHORT_EDGES = tuple(range(480, 801, 32))
+
+dataloader = OmegaConf.create()
+
+dataloader.train = L(build_train_loader)(
+    dataset=L(get_detection_dataset_dicts)(names="coco_2017_train"),
+    mapper=L(DetrDatasetMapper)(
+        augmentation=[
+            L(T.RandomFlip)(),
+            L(T.ResizeShortestEdge)(short_edge_length=TRAIN_SHORT_EDGES, max_size=1333, sample_style="choice"),
+        ],
+        augmentation_with_crop=[
+            L(T.RandomFlip)(),
+            L(T.ResizeShortestEdge)(short_edge_length=(400, 500, 600), sample_style="choice"),
+            L(T.RandomCrop)(crop_type="absolute_range", crop_size=(384, 600)),
+            L(T.ResizeShortestEdge)(short_edge_length=TRAIN_SHORT_EDGES, max_size=1333, sample_style="choice"),
+        ],
+        is_train=True,
+        mask_on=False,
+        img_format="RGB",
+    ),
+    total_batch_size=16,
+    num_workers=4,
+    seed=0,
+    aspect_ratio_grouping=True,
+)
+
+dataloader.test = L(build_test_loader)(
+    dataset=L(get_detection_dataset_dicts)(names="coco_2017_val", filter_empty=False),
+    mapper=L(DetrDatasetMapper)(
+        augmentation=[L(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
+        augmentation_with_crop=None,
+        is_train=False,
+        mask_on=False,
+        img_format="${...train.mapper.img_format}",
+    ),
+    batch_size=1,
+    num_workers=4,
+)
+
+dataloader.evaluator = L(COCOEvaluator)(
+    dataset_name="${..test.dataset.names}",
+    # The official pycocotools numbers; detectron2's faster twin needs its C++ extension.
+    use_fast_impl=False,
+)

@@ -1,0 +1,158 @@
+"""The real material that digit scenes are made of: scanned handwritten digits and photographs."""
+
+import colorsys
+from dataclasses import dataclass
+from functools import cache
+
+import contourpy
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+SPLITS = ("train", "val")
+VAL_SCAN_FRACTION = 0.2
+PHOTO_TRAIN_FRACTION = 0.65
+
+# Which scans belong to which split must not depend on a scene seed: two data sets built from
+# different seeds can then be trained and validated against each other without sharing a scan.
+SCAN_SPLIT_SEED = 20
+
+# Thresholds on a scan's smoothly upsampled ink (0..1): the outline is the rim of weaker ink around the stroke.
+FILL_INK = 0.55
+OUTLINE_INK = 0.25
+INK_SOFTNESS = 0.08
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One drawn digit.
+
+    Attributes:
+        label: the digit, 0 to 9.
+        color: (h, w, 3) float RGB in 0..255.
+        alpha: (h, w) float opacity in 0..1.
+        mask: (h, w) bool, where the digit (outline included) is; touches all four sides of the array.
+    """
+
+    label: int
+    color: np.ndarray
+    alpha: np.ndarray
+    mask: np.ndarray
+
+
+@cache
+def scan_indices(split: str) -> np.ndarray:
+    """Returns the indices (n,) into scikit-learn's digits that `split` may use; splits share none."""
+    order = np.random.default_rng(SCAN_SPLIT_SEED).permutation(len(_scans()[0]))
+    num_val = round(VAL_SCAN_FRACTION * len(order))
+    return np.sort(order[:num_val] if split == "val" else order[num_val:])
+
+
+@cache
+def _scans() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the scans (n, 8, 8) with ink in 0..1 and their labels (n,)."""
+    digits = load_digits()
+    return (digits.images / 16.0).astype(np.float32), digits.target.astype(int)
+
+
+@cache
+def photographs(split: str) -> tuple[Image.Image, ...]:
+    """Returns the part of each sample photograph that `split` may crop: left for training, right for validation."""
+    parts = []
+    for photo in load_sample_images().images:
+        cut = round(PHOTO_TRAIN_FRACTION * photo.shape[1])
+        parts.append(Image.fromarray(photo[:, cut:] if split == "val" else photo[:, :cut]))
+    return tuple(parts)
+
+
+def draw_background(split: str, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Returns a random crop (H, W, 3), float RGB, of a photograph with random scale, orientation and exposure.
+
+    Args:
+        split: "train" or "val".
+        size: (H, W) in pixels.
+        rng: the scene's generator.
+    """
+    height, width = size
+    photos = photographs(split)
+    photo = photos[rng.integers(len(photos))]
+    longest_scale = min(photo.height / height, photo.width / width)
+    scale = rng.uniform(min(0.6, longest_scale), min(2.0, longest_scale))
+    crop_h, crop_w = height * scale, width * scale
+    top, left = rng.uniform(0, photo.height - crop_h), rng.uniform(0, photo.width - crop_w)
+    crop = photo.resize((width, height), Image.Resampling.BICUBIC, (left, top, left + crop_w, top + crop_h))
+    pixels = np.asarray(crop, dtype=np.float32)
+    if rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    contrast, brightness = rng.uniform(0.6, 1.0), rng.uniform(0.7, 1.15)
+    mean = pixels.mean()
+    return np.clip(((pixels - mean) * contrast + mean) * brightness, 0, 255)
+
+
+def draw_glyph(split: str, height: int, rng: np.random.Generator) -> Glyph:
+    """Draws a random scan of `split`, smoothly upsampled to `height` pixels, slightly turned and coloured."""
+    scans, labels = _scans()
+    index = rng.choice(scan_indices(split))
+    ink = _upsample(scans[index], height, aspect=rng.uniform(0.85, 1.15), degrees=rng.uniform(-12, 12))
+    fill = _smoothstep(ink, FILL_INK)
+    alpha = _smoothstep(ink, OUTLINE_INK)
+    fill_color, outline_color = _contrasting_colors(rng)
+    color = fill[..., None] * fill_color + (1 - fill[..., None]) * outline_color
+    return Glyph(int(labels[index]), color, alpha * rng.uniform(0.9, 1.0), alpha > 0.5)
+
+
+def _upsample(scan: np.ndarray, height: int, *, aspect: float, degrees: float) -> np.ndarray:
+    """Returns the scan's ink (height, w) in 0..1, cropped to its outline."""
+    # Ink may touch the scan's border; the margin lets the outline run around it.
+    ink = Image.fromarray(np.pad(scan, 2))
+    scale = 6
+    ink = ink.resize((round(12 * scale * aspect), 12 * scale), Image.Resampling.BICUBIC)
+    ink = ink.rotate(degrees, Image.Resampling.BILINEAR, expand=True)
+    rows, cols = np.nonzero(np.asarray(ink) > OUTLINE_INK)
+    box = (cols.min(), rows.min(), cols.max() + 1, rows.max() + 1)
+    width = max(round(height * (box[2] - box[0]) / (box[3] - box[1])), 3)
+    tight = np.asarray(ink.resize((width, height), Image.Resampling.BICUBIC, box))
+    rows, cols = np.nonzero(_smoothstep(tight, OUTLINE_INK) > 0.5)
+    return tight[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+
+
+def _smoothstep(ink: np.ndarray, threshold: float) -> np.ndarray:
+    x = np.clip((ink - threshold + INK_SOFTNESS) / (2 * INK_SOFTNESS), 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _contrasting_colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a fill and an outline colour (3,), one light and one dark, of a random hue each."""
+    light = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.55), rng.uniform(0.85, 1.0))
+    dark = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 1.0), rng.uniform(0.05, 0.35))
+    pair = (light, dark) if rng.random() < 0.6 else (dark, light)
+    return np.array(pair[0], np.float32) * 255, np.array(pair[1], np.float32) * 255
+
+
+def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:
+    """Traces a mask as COCO polygons, holes kept.
+
+    COCO has no holes, so each hole is joined to its outer ring by a seam walked in both directions, which
+    encloses nothing. Rings run half-way between the pixels inside and those outside.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        one flat [x0, y0, x1, y1, ...] per connected part, in pixels, (0, 0) being the image's upper left corner.
+    """
+    rows, cols = np.nonzero(mask)
+    top, left = rows.min(), cols.min()
+    # The margin of one pixel closes the rings of parts that touch the crop's border.
+    tight = np.pad(mask[top : rows.max() + 1, left : cols.max() + 1], 1)
+    generator = contourpy.contour_generator(z=tight.astype(np.float32), fill_type=contourpy.FillType.OuterOffset)
+    # Pixel centers lie at +0.5 of their index in COCO's frame; the margin took 1.
+    origin = np.array([left, top]) - 0.5
+    polygons = []
+    for points, offsets in zip(*generator.filled(0.5, 2.0), strict=True):
+        rings = [points[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+        path = rings[0]
+        for hole in rings[1:]:
+            path = np.concatenate([path, hole, rings[0][:1]])
+        polygons.append(np.round(path + origin, 1).reshape(-1).tolist())
+    return polygons

@@ -1,0 +1,34 @@
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+import datasets_utils
+from datasets_utils.register import digit_scenes_root
+
+
+def test_importing_registers_both_splits():
+    assert {"digit_scenes_train", "digit_scenes_val"} <= set(DatasetCatalog.list())
+    assert datasets_utils.__all__
+
+
+def test_registered_scenes_load_with_contiguous_classes(registered_scenes, scene_settings):
+    scenes = DatasetCatalog.get("digit_scenes_val")
+    assert len(scenes) == scene_settings.num_val
+    assert {a["category_id"] for s in scenes for a in s["annotations"]} <= set(range(10))
+    assert MetadataCatalog.get("digit_scenes_val").thing_classes == [str(i) for i in range(10)]
+
+
+def test_registering_again_is_harmless_and_the_last_root_counts(registered_scenes, scenes_root, tmp_path):
+    datasets_utils.register_digit_scenes(scenes_root)
+    DatasetCatalog.get("digit_scenes_train")
+    datasets_utils.register_digit_scenes(tmp_path)
+    assert MetadataCatalog.get("digit_scenes_train").image_root == str(tmp_path / "train")
+
+
+def test_missing_scenes_name_folder_variable_and_command(registered_scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    datasets_utils.register_digit_scenes()
+    assert digit_scenes_root() == tmp_path / "digit_scenes"
+    with pytest.raises(FileNotFoundError) as error:
+        DatasetCatalog.get("digit_scenes_train")
+    for part in (str(tmp_path / "digit_scenes"), "DETECTRON2_DATASETS", "python tools/build_digit_scenes.py"):
+        assert part in str(error.value)
