@@ -109,8 +109,9 @@ def denoising_steps(
         above, below = axes[:, column]
         _draw_scored(above, dataset_dict, step["boxes"], step["scores"])
         _draw_scored(below, dataset_dict, step["pred_boxes"], step["scores"])
-        above.set_title(f"pass {column + 1}, t = {int(step['t'])}: " + ("noise" if column == 0 else "boxes going in"))
-        below.set_title("predicted boxes")
+        going_in = "noise" if column == 0 else "boxes going in"
+        _title(above, f"pass {column + 1}, t = {int(step['t'])}: {going_in}")
+        _title(below, "boxes predicted from it" if column == 0 else "boxes predicted from them")
     _draw_ground_truth(axes[0, -1], dataset_dict, class_names)
     _draw_detections(axes[1, -1], dataset_dict, instances, class_names, score_threshold)
     scale = ScalarMappable(cmap=SCORE_COLORS, norm=plt.Normalize(0, 1))
@@ -141,6 +142,8 @@ def training_curves(metrics_file: str | Path, path: str | Path) -> Path:
     loss_axes.set(xlabel="iteration", ylabel="total loss", title="Training loss")
     # The first losses are many times the last ones; a log scale keeps the end readable.
     loss_axes.set_yscale("log")
+    for set_formatter in (loss_axes.yaxis.set_major_formatter, loss_axes.yaxis.set_minor_formatter):
+        set_formatter("{x:g}")
     ap_axes.plot(list(aps), list(aps.values()), color="tab:red", marker="o", markersize=4, linewidth=1.2)
     for iteration, ap in aps.items():
         offset = {"textcoords": "offset points", "xytext": (0, 6), "ha": "center", "fontsize": 8}
@@ -186,7 +189,6 @@ def _panels(rows: int, columns: int) -> tuple[plt.Figure, np.ndarray]:
     )
     for panel in axes.flat:
         panel.set_axis_off()
-        panel.title.set_fontsize(9)
     return figure, axes
 
 
@@ -206,12 +208,18 @@ def _show(axes: Axes, scene: DatasetDict) -> None:
     axes.set(xlim=(0, width), ylim=(height, 0))
 
 
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, fontsize=8.5, pad=3)
+
+
 def _draw_box(axes: Axes, box: Sequence[float], color: Any, *, label: str = "", linewidth: float = 1.6) -> None:
     x0, y0, x1, y1 = (float(v) for v in box)
     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=linewidth))
     if label:
         plate = {"facecolor": color, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-        axes.text(x0, y0, label, fontsize=6.5, color="white", va="bottom", bbox=plate, clip_on=True)
+        # Above the box, or inside it where the image ends.
+        va = "top" if y0 < 0.06 * axes.get_ylim()[0] else "bottom"
+        axes.text(x0, y0, label, fontsize=6.5, color="white", va=va, bbox=plate, clip_on=True)
 
 
 def _draw_ground_truth(axes: Axes, scene: DatasetDict, class_names: Sequence[str]) -> None:
@@ -221,7 +229,7 @@ def _draw_ground_truth(axes: Axes, scene: DatasetDict, class_names: Sequence[str
         box = BoxMode.convert(list(annotation["bbox"]), annotation["bbox_mode"], BoxMode.XYXY_ABS)
         label = annotation["category_id"]
         _draw_box(axes, box, CLASS_COLORS(label % 10), label=class_names[label])
-    axes.set_title(f"ground truth: {len(annotations)}")
+    _title(axes, f"ground truth: {len(annotations)}")
 
 
 def _draw_detections(
@@ -232,7 +240,7 @@ def _draw_detections(
     kept = instances[instances.scores > score_threshold]
     for box, score, label in zip(kept.pred_boxes.tensor, kept.scores, kept.pred_classes.tolist(), strict=True):
         _draw_box(axes, box, CLASS_COLORS(label % 10), label=f"{class_names[label]} {score:.2f}")
-    axes.set_title(f"detections, score > {score_threshold:g}: {len(kept)}")
+    _title(axes, f"detections, score > {score_threshold:g}: {len(kept)}")
 
 
 def _draw_scored(axes: Axes, scene: DatasetDict, boxes: torch.Tensor, scores: torch.Tensor) -> None:
