@@ -59,7 +59,7 @@ class ContrastiveDenoising:
         if dn_number < 0:
             raise ValueError(f"dn_number is {dn_number}; it must not be negative")
         if max_queries < max(2, 2 * dn_number):
-            raise ValueError(f"max_queries is {max_queries}; it must be at least 2 · dn_number = {2 * dn_number}, and 2")
+            raise ValueError(f"max_queries is {max_queries}; it must be at least {max(2, 2 * dn_number)}")
         self.num_classes = num_classes
         self.dn_number = dn_number
         self.label_noise_ratio = label_noise_ratio

@@ -19,8 +19,8 @@ Indices = list[tuple[Tensor, Tensor]]
 class HungarianMatcher(nn.Module):
     """The one-to-one assignment of queries to targets of least total cost.
 
-    The cost of a pair is cost_class · focal + cost_bbox · L1 - cost_giou · GIoU, where focal is the focal loss of the target's
-    class being present minus the one of its being absent.
+    The cost of a pair is cost_class · focal + cost_bbox · L1 - cost_giou · GIoU, where focal is the focal loss of the
+    target's class being present minus the one of its being absent.
 
     Args:
         cost_class, cost_bbox, cost_giou: weights of the three terms.
@@ -56,7 +56,7 @@ class HungarianMatcher(nn.Module):
         """Match many layers and wait for the device once: all costs travel to the host together.
 
         Args:
-            layers: per layer its predictions and what they are matched with.
+            layers: one or more; per layer its predictions and what they are matched with.
 
         Returns:
             Per layer and image (query indices, target indices) on the predictions' device. A batch, an image or a
@@ -72,7 +72,7 @@ class HungarianMatcher(nn.Module):
         for layer, (_, targets) in enumerate(layers):
             cost = host_costs[layer].view(costs[layer].shape)
             indices.append([self.assign(cost[i, :, : len(t["labels"])], (layer, i)) for i, t in enumerate(targets)])
-        return _to_device(indices, costs[0].device) if costs else []
+        return _to_device(indices, costs[0].device)
 
     def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
         """Cost (B, Q, N) of each query with each of its own image's targets: labels (B, N), boxes (B, N, 4)."""
