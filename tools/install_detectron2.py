@@ -84,6 +84,12 @@ MENDS = (
         "try:\n    from detectron2.evaluation.fast_eval_api import COCOeval_opt\n"
         "except ImportError:\n    COCOeval_opt = COCOeval\n",
     ),
+    # torch no longer carries caffe2, and detectron2.utils.analysis needs another part of this package.
+    Mend(
+        "detectron2/export/__init__.py",
+        "from .api import *\n",
+        "try:\n    from .api import *\nexcept ImportError:\n    pass\n",
+    ),
     # setuptools 82 dropped pkg_resources.
     Mend("detectron2/model_zoo/model_zoo.py", "import pkg_resources\n", "from importlib.resources import files\n"),
     Mend(

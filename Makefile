@@ -1,0 +1,81 @@
+# make setup   a virtual environment in .venv with everything in it
+# make test    setup, then ruff and all tests
+# make demo    setup, then data, training, evaluation and pictures
+# make clean   remove the environment, caches and outputs
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+TORCH ?= 2.14.1
+TORCHVISION ?= 0.29.1
+DEFORM_ATTN := torch-ms-deform-attn==0.1.1
+PYTEST_WORKERS ?= 2
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+# One stamp per step, written when the step is done: an interrupted set-up goes on where it stopped.
+STAMPS := $(VENV)/.done
+
+# Small operations lose a hundredfold when threads spin while they wait for a shared core.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: help setup test demo clean
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+setup: $(STAMPS)/report
+	@cat $<
+
+# The tests run in several processes, so each has one thread.
+test: export OMP_NUM_THREADS := 1
+test: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+demo: export OMP_NUM_THREADS ?= 2
+demo: setup
+	$(PY) tools/demo.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- the steps of the set-up, each after the one before ----
+
+$(STAMPS)/venv:
+	@python=; for name in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then echo "No Python 3.11 or newer found; name one: make setup PYTHON=/path/to/python"; exit 1; fi; \
+	echo "== virtual environment in $(VENV) ($$($$python --version))"; \
+	$$python -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+# Another TORCH or TORCHVISION is another stamp: all that is built against torch is then built again.
+$(STAMPS)/torch-$(TORCH)-$(TORCHVISION): $(STAMPS)/venv
+	@echo "== PyTorch $(TORCH) (some GB with its CUDA libraries)"
+	$(PIP) install torch==$(TORCH) torchvision==$(TORCHVISION) setuptools wheel ninja
+	@rm -f $(STAMPS)/torch-* && touch $@
+
+$(STAMPS)/detectron2: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION) tools/install_detectron2.py
+	@echo "== detectron2"
+	@$(PY) tools/install_detectron2.py
+	@touch $@
+
+# --no-cache-dir: pip would reuse a build against another torch. Without a compiler the project works, only slower.
+$(STAMPS)/deform-attn: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION)
+	@echo "== compiled deformable attention ($(DEFORM_ATTN), builds for some minutes)"
+	@$(PIP) install --no-build-isolation --no-deps --no-cache-dir --force-reinstall $(DEFORM_ATTN) >$(VENV)/deform-attn.log 2>&1 \
+	    || echo "$(DEFORM_ATTN) did not build here (see $(VENV)/deform-attn.log; to try again: rm $@): going on in pure PyTorch"
+	@touch $@
+
+$(STAMPS)/project: $(STAMPS)/detectron2 setup.py pyproject.toml
+	@echo "== this project and its dependencies"
+	@$(PIP) install --quiet -e '.[demo,test]'
+	@touch $@
+
+$(STAMPS)/report: $(STAMPS)/deform-attn $(STAMPS)/project tools/show_environment.py
+	@$(PY) tools/show_environment.py >$@

@@ -1,0 +1,45 @@
+"""Installs the packages and their dependencies. `pip install -e .` from a checkout is the supported way: the config files
+and tools stay in the checkout and are used from there.
+"""
+
+from setuptools import find_namespace_packages, find_packages, setup
+
+# Two requirements are missing here on purpose, `make setup` installs them:
+# - detectron2 has no usable release on PyPI, and which build is right depends on the machine; see tools/install_detectron2.py.
+# - torch-ms-deform-attn, the compiled deformable attention, exists only as source that needs the installed torch and a
+#   compiler (`pip install --no-build-isolation torch-ms-deform-attn`). Without it pure PyTorch takes its place.
+REQUIREMENTS = [
+    "torch>=2.3,<3",
+    "torchvision>=0.18,<1",
+    "numpy>=1.24,<3",
+    "scipy>=1.10,<2",
+    "pillow>=9.5",
+    "pycocotools>=2.0.7,<3",
+    "fvcore>=0.1.5,<0.1.6",
+    "omegaconf>=2.3,<2.4",
+    "hydra-core>=1.3,<1.4",
+    "cloudpickle>=2.2",
+    "tensorboard>=2.13,<3",
+    "tqdm>=4.65,<5",
+]
+EXTRAS = {
+    # detectron2 0.6 draws with OpenCV and matplotlib; the digits and photographs of the demo come with scikit-learn.
+    "demo": ["matplotlib>=3.7,<4", "scikit-learn>=1.3,<2", "opencv-python-headless>=4.8"],
+    "lvis": ["lvis>=0.5.3"],
+    "wandb": ["wandb>=0.16"],
+    "contrastive": ["pytorch-metric-learning>=2.4,<3"],
+    # ruff's formatting changes between minor versions.
+    "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.17,<0.18", "diffusers>=0.30,<1", "scikit-learn>=1.3,<2"],
+}
+
+setup(
+    name="diffu-detr",
+    version="0.1.0",
+    description="Detection transformers as denoising diffusion over boxes: DiffuDINO and its baseline DINO",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["layers_diffu_detr*", "datasets_utils*"])
+    + find_namespace_packages(include=["projects", "projects.*"], exclude=["*.configs", "*.configs.*"]),
+    install_requires=REQUIREMENTS,
+    extras_require=EXTRAS,
+)
