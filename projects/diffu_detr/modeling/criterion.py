@@ -75,7 +75,7 @@ class SetCriterion(nn.Module):
             dn_metas: denoising predictions; of no use here, subclasses read them.
 
         Raises:
-            ValueError: `pred_logits` has not K classes, or predictions are not finite.
+            ValueError: `pred_logits` has not K classes.
         """
         layers = self._layers(outputs, targets)
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in targets), outputs["pred_logits"].device)

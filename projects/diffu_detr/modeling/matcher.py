@@ -15,6 +15,8 @@ Predictions = dict[str, Tensor]
 # Per image (query indices, target indices), both (m,) int64, m = min(Q, n) for a one-to-one matching.
 Indices = list[tuple[Tensor, Tensor]]
 
+_FIRST = 1e9  # far beyond any cost
+
 
 class HungarianMatcher(nn.Module):
     """The one-to-one assignment of queries to targets of least total cost.
@@ -60,18 +62,16 @@ class HungarianMatcher(nn.Module):
 
         Returns:
             Per layer and image (query indices, target indices) on the predictions' device. A batch, an image or a
-            layer without targets gives empty tensors; more targets than queries leave targets unmatched.
-
-        Raises:
-            ValueError: a cost is not finite, because a prediction or a target is not.
+            layer without targets gives empty tensors; more targets than queries leave targets unmatched. Predictions
+            that are not finite are matched before others, so that the losses are not finite either.
         """
         padded = {id(targets): pad_targets(targets)[:2] for _, targets in layers}
         costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
         host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
         indices = []
-        for layer, (_, targets) in enumerate(layers):
-            cost = host_costs[layer].view(costs[layer].shape)
-            indices.append([self.assign(cost[i, :, : len(t["labels"])], (layer, i)) for i, t in enumerate(targets)])
+        for cost, host_cost, (_, targets) in zip(costs, host_costs, layers, strict=True):
+            cost = host_cost.view(cost.shape)
+            indices.append([self.assign(cost[i, :, : len(t["labels"])]) for i, t in enumerate(targets)])
         return _to_device(indices, costs[0].device)
 
     def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
@@ -87,14 +87,12 @@ class HungarianMatcher(nn.Module):
         giou = pairwise_giou(box_cxcywh_to_xyxy(pred_boxes), box_cxcywh_to_xyxy(boxes))
         return self.cost_class * (positive - negative) + self.cost_bbox * l1 - self.cost_giou * giou
 
-    def assign(self, cost: Tensor, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Solve one image's cost matrix (Q, n) on the host; `place`, its (layer, image), is for the error."""
-        if not cost.isfinite().all():
-            raise ValueError(
-                f"the matching cost of layer {place[0]}, image {place[1]} of the batch is not finite: its pred_logits, "
-                "pred_boxes or target boxes hold NaN or infinity; all must be finite"
-            )
-        queries, matched = linear_sum_assignment(cost.numpy())
+    def assign(self, cost: Tensor) -> tuple[Tensor, Tensor]:
+        """Solve one image's cost matrix (Q, n) on the host: (query indices, target indices)."""
+        # What is not finite is matched first, so that it shows in the losses, under their names and in every process,
+        # where training stops; an error here would leave the other processes waiting.
+        finite = torch.where(cost.isfinite(), cost, -_FIRST)
+        queries, matched = linear_sum_assignment(finite.numpy())
         return torch.from_numpy(queries), torch.from_numpy(matched)
 
 

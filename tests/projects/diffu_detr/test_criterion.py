@@ -183,6 +183,16 @@ def test_losses_are_computed_in_float32():
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("name", ["pred_logits", "pred_boxes"])
+def test_a_prediction_that_is_not_finite_shows_in_its_layers_losses(name):
+    outputs = make_outputs()
+    with torch.no_grad():
+        outputs["aux_outputs"][1][name][1, 3] = float("nan")
+    losses = make_criterion()(outputs, make_targets(1, 1))
+    affected = {key for key, loss in losses.items() if not loss.isfinite()}
+    assert affected == ({"loss_class_1"} if name == "pred_logits" else {"loss_bbox_1", "loss_giou_1"})
+
+
 def test_a_wrong_number_of_classes_is_named():
     outputs = make_outputs()
     outputs["pred_logits"] = torch.zeros(2, 8, CLASSES + 1)

@@ -85,12 +85,19 @@ def test_half_precision_predictions_are_matched_in_float32():
     assert torch.equal(matcher(half, wanted)[0][0], matcher(widened, wanted)[0][0])
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["pred_logits", "pred_boxes"])
-def test_predictions_that_are_not_finite_are_named(name):
-    predictions, broken = outputs(2, 6), outputs(2, 6)
-    broken[name][1, 2] = float("nan")
-    with pytest.raises(ValueError, match="layer 1, image 1 of the batch is not finite"):
-        HungarianMatcher().match_layers([(predictions, targets(1, 1)), (broken, targets(1, 1))])
+def test_predictions_that_are_not_finite_are_matched_first(name, value):
+    predictions = outputs(1, 6)
+    predictions[name][0, 4] = value
+    queries, _ = HungarianMatcher()(predictions, targets(1))[0]
+    assert queries.tolist() == [4]
+
+
+def test_targets_that_are_not_finite_are_matched():
+    wanted = targets(2)
+    wanted[0]["boxes"][1] = float("nan")
+    assert 1 in HungarianMatcher()(outputs(1, 1), wanted)[0][1].tolist()
 
 
 def test_all_weights_zero_is_refused():
