@@ -1,0 +1,83 @@
+import json
+
+import pytest
+import torch
+
+from tests.tools.engine.runs import arguments, load, run
+from tests.tools.engine.tiny import TinyDetector
+from tools.engine.config import load_config
+from tools.engine.ema import EMAState
+from tools.engine.evaluation import build_model, evaluate, evaluate_in_training, load_for_eval
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, run(folder, "train.max_iter=3")
+
+
+def eval_only(folder, *overrides, flags=()):
+    return run(folder, *overrides, flags=("--eval-only", *flags))
+
+
+def test_eval_only_repeats_the_evaluation_of_training(trained, tmp_path):
+    folder, results = trained
+    checkpoint = f"train.init_checkpoint={folder / 'model_final.pth'}"
+    assert eval_only(tmp_path, checkpoint)["bbox"]["AP"] == results["bbox"]["AP"]
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert written["results"]["bbox"] == {"AP": results["bbox"]["AP"], "AP50": None}
+    assert written["checkpoint"].endswith("model_final.pth")
+
+
+def test_averaged_and_plain_weights_as_configured(trained, tmp_path):
+    folder, results = trained
+    checkpoint = f"train.init_checkpoint={folder / 'model_final.pth'}"
+    plain = eval_only(tmp_path, checkpoint, "train.model_ema.use_ema_weights_for_eval_only=False")
+    assert plain["bbox"]["AP"] != results["bbox"]["AP"]
+
+
+def test_resume_takes_the_runs_last_checkpoint(trained):
+    folder, results = trained
+    assert eval_only(folder, flags=("--resume",))["bbox"]["AP"] == results["bbox"]["AP"]
+
+
+def test_evaluation_during_training_can_report_both(trained):
+    cfg = load_config(arguments("train.model_ema.eval_both=True"))
+    model = build_model(cfg)
+    ema = EMAState(model, 0.5)
+    torch.nn.init.constant_(model.head.bias, 3.0)
+    results = evaluate_in_training(cfg, model, ema)
+    assert results.keys() == {"bbox", "bbox_raw"}
+    assert results["bbox_raw"]["AP"] == evaluate(cfg, model)["bbox"]["AP"] != results["bbox"]["AP"]
+
+
+def test_missing_average_is_explained(trained, tmp_path):
+    torch.save({"model": TinyDetector().state_dict()}, tmp_path / "plain.pth")
+    with pytest.raises(ValueError, match="use_ema_weights_for_eval_only=False"):
+        eval_only(tmp_path, f"train.init_checkpoint={tmp_path / 'plain.pth'}")
+
+
+def test_nothing_to_evaluate_is_explained(tmp_path):
+    with pytest.raises(ValueError, match="train.init_checkpoint=FILE, or --resume"):
+        eval_only(tmp_path)
+    with pytest.raises(ValueError, match="no such file"):
+        eval_only(tmp_path, f"train.init_checkpoint={tmp_path / 'absent.pth'}")
+
+
+def test_a_backbone_alone_cannot_be_evaluated(tmp_path):
+    state = {k: v for k, v in TinyDetector().state_dict().items() if k.startswith("backbone.")}
+    torch.save(state, tmp_path / "backbone.pth")
+    cfg = load_config(arguments(f"train.init_checkpoint={tmp_path / 'backbone.pth'}", "train.model_ema.enabled=False"))
+    with pytest.raises(ValueError, match="backbone alone"):
+        load_for_eval(cfg, build_model(cfg))
+
+
+def test_best_weights_are_those_of_the_best_evaluation(tmp_path):
+    run(tmp_path, "train.eval_period=1", "train.checkpointer.best_mode=min")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.json").read_text().splitlines()]
+    values = [line["bbox/AP"] for line in lines if "bbox/AP" in line]
+    best = load(tmp_path / "model_best.pth")
+    assert best["best"]["value"] <= min(values) + 1e-9
+    result = eval_only(tmp_path / "eval", f"train.init_checkpoint={tmp_path / 'model_best.pth'}")
+    assert result["bbox"]["AP"] == pytest.approx(best["best"]["value"])
+    assert "optimizer" not in str(best.keys())

@@ -1,0 +1,125 @@
+"""Reading a configuration: overrides that must fit it, and values that are checked before anything runs."""
+
+import argparse
+import difflib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from detectron2.config import LazyConfig
+from omegaconf import DictConfig, ListConfig
+
+AMP_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_config(args: argparse.Namespace) -> DictConfig:
+    """The configuration of ``--config-file`` with its overrides applied, its values checked and its device decided.
+
+    Raises:
+        ValueError: naming the key or file, its value and what is allowed.
+    """
+    if not os.path.isfile(args.config_file):
+        raise ValueError(f"--config-file {args.config_file!r}: no such file")
+    cfg = LazyConfig.load(args.config_file)
+    overrides = list(args.opts or [])
+    check_overrides(cfg, overrides)
+    cfg = LazyConfig.apply_overrides(cfg, overrides)
+    check_config(cfg)
+    cfg.train.device = resolve_device(cfg.train.device, num_gpus=args.num_gpus)
+    return cfg
+
+
+def check_overrides(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse overrides of keys that do not exist, which would change nothing.
+
+    ``+key=value`` adds a key. Arguments of a LazyCall can always be added: a wrong one fails when it is called.
+
+    Raises:
+        ValueError: naming the override and the keys that come close.
+    """
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals:
+            raise ValueError(f"override {override!r} is not of the form key=value")
+        if not key.startswith("+"):
+            _check_key(cfg, key)
+
+
+def _check_key(cfg: DictConfig, key: str) -> None:
+    node: Any = cfg
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        if isinstance(node, DictConfig):
+            if part in node.keys():
+                node = node[part]
+                continue
+            if "_target_" in node.keys():
+                return
+        known = [str(name) for name in node.keys()] if isinstance(node, DictConfig) else []
+        close = difflib.get_close_matches(part, known, n=3) or known
+        prefix = ".".join(parts[:depth])
+        raise ValueError(
+            f"override {key!r}: there is no {part!r} in {prefix or 'the config'}; "
+            f"there is {', '.join(close) or 'nothing to set'} (+{key}=... adds a key)"
+        )
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Check the values of ``cfg.train``.
+
+    Raises:
+        ValueError: naming the key, its value and what is allowed.
+    """
+    for key in ("train", "model", "dataloader", "optimizer", "lr_multiplier"):
+        if key not in cfg:
+            raise ValueError(f"the config has no {key!r}; it has {', '.join(map(str, cfg.keys()))}")
+    train = cfg.train
+    _require("amp.dtype", train.amp.dtype, train.amp.dtype in AMP_DTYPES, " or ".join(AMP_DTYPES))
+    _require("device", train.device, str(train.device).split(":")[0] in ("auto", "cuda", "cpu"), "auto, cuda or cpu")
+    _require("tf32", train.tf32, train.tf32 in (None, True, False), "None, True or False")
+    for key, value in {
+        "max_iter": train.max_iter,
+        "log_period": train.log_period,
+        "accumulation_steps": train.accumulation_steps,
+        "checkpointer.period": train.checkpointer.period,
+    }.items():
+        _require(key, value, isinstance(value, int) and value >= 1, "an integer of at least 1")
+    _require("seed", train.seed, isinstance(train.seed, int), "an integer; negative draws one")
+    _require(
+        "eval_period", train.eval_period, isinstance(train.eval_period, int) and train.eval_period >= 0, "0 or more"
+    )
+    keep = train.checkpointer.max_to_keep
+    _require("checkpointer.max_to_keep", keep, keep is None or isinstance(keep, int) and keep >= 1, "None, 1 or more")
+    mode = train.checkpointer.best_mode
+    _require("checkpointer.best_mode", mode, mode in ("max", "min"), "max or min")
+    decay = train.model_ema.decay
+    _require("model_ema.decay", decay, isinstance(decay, int | float) and 0 <= decay <= 1, "a number in [0, 1]")
+
+
+def _require(key: str, value: object, is_allowed: bool, allowed: str) -> None:
+    if not is_allowed:
+        raise ValueError(f"train.{key} must be {allowed}, got {value!r}")
+
+
+def resolve_device(device: str, *, num_gpus: int) -> str:
+    """The torch device of ``train.device``; with ``--num-gpus 0`` it is the CPU.
+
+    Raises:
+        ValueError: CUDA is asked for and not there.
+    """
+    if num_gpus == 0 or device == "cpu":
+        return "cpu"
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        raise ValueError(f"train.device is {device!r}, but PyTorch finds no CUDA device; use train.device=auto or cpu")
+    return device
+
+
+def amp_dtype(cfg: DictConfig) -> torch.dtype | None:
+    """Type of the autocast forward pass, None for float32."""
+    return AMP_DTYPES[cfg.train.amp.dtype] if cfg.train.amp.enabled else None

@@ -1,0 +1,59 @@
+"""Random streams: seeding, and saving and restoring every generator's state exactly."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.utils import comm
+
+
+def resolve_seed(seed: int) -> int:
+    """``seed`` itself, or when it is negative one drawn by rank 0 that every rank shares."""
+    if seed >= 0:
+        return seed
+    drawn = int(np.random.SeedSequence().entropy % 2**31)  # from the operating system, whatever was seeded before
+    return comm.all_gather(drawn)[0]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed python, numpy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def rng_state() -> dict[str, Any]:
+    """State of every generator of this process, made of tensors, tuples and numbers only."""
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()  # the generator's state lies on the host: no device sync
+    return state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Put back what :func:`rng_state` returned."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+@contextmanager
+def preserved_rng() -> Iterator[None]:
+    """Leave every generator as it was found, so that what happens inside does not show outside."""
+    state = rng_state()
+    try:
+        yield
+    finally:
+        set_rng_state(state)
