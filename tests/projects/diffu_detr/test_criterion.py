@@ -205,14 +205,8 @@ def test_the_number_of_boxes_is_at_least_one():
     assert average_over_ranks(7, torch.device("cpu")) == 7
 
 
-def _average(rank, address, results):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{address}", rank=rank, world_size=2)
-    results[rank] = average_over_ranks((0, 5)[rank], torch.device("cpu")).item()
-    torch.distributed.destroy_process_group()
-
-
-def test_the_number_of_boxes_is_averaged_over_processes(tmp_path):
-    with torch.multiprocessing.get_context("spawn").Manager() as manager:
-        results = manager.dict()
-        torch.multiprocessing.spawn(_average, (str(tmp_path / "store"), results), nprocs=2)
-        assert dict(results) == {0: 2.5, 1: 2.5}
+def test_the_number_of_boxes_is_averaged_over_processes(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.add_(5))  # the other process has 5
+    assert average_over_ranks(0, torch.device("cpu")) == 2.5
