@@ -47,7 +47,7 @@ clean:
 # ---- the steps of the set-up, each after the one before ----
 
 $(STAMPS)/venv:
-	@python=; for name in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	@python=; for name in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \
 	    if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; done; \
 	if [ -z "$$python" ]; then echo "No Python 3.11 or newer found; name one: make setup PYTHON=/path/to/python"; exit 1; fi; \
 	echo "== virtual environment in $(VENV) ($$($$python --version))"; \
@@ -58,6 +58,7 @@ $(STAMPS)/venv:
 $(STAMPS)/torch-$(TORCH)-$(TORCHVISION): $(STAMPS)/venv
 	@echo "== PyTorch $(TORCH) (some GB with its CUDA libraries)"
 	$(PIP) install torch==$(TORCH) torchvision==$(TORCHVISION) setuptools wheel ninja
+	@$(PY) -c 'import torch, torchvision' || { echo "PyTorch is damaged (an interrupted installation?): make clean"; exit 1; }
 	@rm -f $(STAMPS)/torch-* && touch $@
 
 $(STAMPS)/detectron2: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION) tools/install_detectron2.py
@@ -69,7 +70,8 @@ $(STAMPS)/detectron2: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION) tools/install_dete
 $(STAMPS)/deform-attn: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION)
 	@echo "== compiled deformable attention ($(DEFORM_ATTN), builds for some minutes)"
 	@$(PIP) install --no-build-isolation --no-deps --no-cache-dir --force-reinstall $(DEFORM_ATTN) >$(VENV)/deform-attn.log 2>&1 \
-	    || echo "$(DEFORM_ATTN) did not build here (see $(VENV)/deform-attn.log; to try again: rm $@): going on in pure PyTorch"
+	    || { $(PIP) uninstall --quiet --yes $(firstword $(subst ==, ,$(DEFORM_ATTN))) 2>/dev/null; \
+	    echo "$(DEFORM_ATTN) did not build here (see $(VENV)/deform-attn.log; to try again: rm $@): going on in pure PyTorch"; }
 	@touch $@
 
 $(STAMPS)/project: $(STAMPS)/detectron2 setup.py pyproject.toml

@@ -1,11 +1,12 @@
-"""Installs the packages and their dependencies. `pip install -e .` from a checkout is the supported way: the config files
-and tools stay in the checkout and are used from there.
+"""Installs the packages and their dependencies.
+
+`pip install -e .` from a checkout is the supported way: config files and tools stay in the checkout and are used there.
 """
 
 from setuptools import find_namespace_packages, find_packages, setup
 
-# Two requirements are missing here on purpose, `make setup` installs them:
-# - detectron2 has no usable release on PyPI, and which build is right depends on the machine; see tools/install_detectron2.py.
+# Two requirements are missing here on purpose; `make setup` installs both:
+# - detectron2: PyPI has none under its name, and which build is right depends on the machine.
 # - torch-ms-deform-attn, the compiled deformable attention, exists only as source that needs the installed torch and a
 #   compiler (`pip install --no-build-isolation torch-ms-deform-attn`). Without it pure PyTorch takes its place.
 REQUIREMENTS = [
