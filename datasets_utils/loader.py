@@ -31,12 +31,14 @@ class ResumableTrainingSampler(Sampler[int]):
         seed: the epoch's order is a function of (seed, epoch).
 
     Raises:
-        ValueError: there are no images.
+        ValueError: there are no images, or the seed is negative.
     """
 
     def __init__(self, size: int, *, seed: int) -> None:
         if size <= 0:
             raise ValueError(f"the training set has {size} images; it needs at least 1")
+        if seed < 0:
+            raise ValueError(f"seed of the training data is {seed}; it must be 0 or more")
         self.size = size
         self.seed = seed
 

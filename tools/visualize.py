@@ -25,14 +25,19 @@ from matplotlib.patches import Rectangle  # noqa: E402
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from detectron2.config import instantiate  # noqa: E402
 from detectron2.data import MetadataCatalog  # noqa: E402
 from detectron2.data.detection_utils import read_image  # noqa: E402
 from detectron2.structures import BoxMode  # noqa: E402
 
+from tools.engine.config import load_config  # noqa: E402
+from tools.engine.evaluation import build_model, load_for_eval  # noqa: E402
+
 DatasetDict = dict[str, Any]
 Mapper = Callable[[DatasetDict], DatasetDict]
 
-SCORE_COLORS = matplotlib.colormaps["plasma"]
+# Bright at both ends, so that boxes of low score are seen on dark photographs.
+SCORE_COLORS = matplotlib.colormaps["cool"]
 CLASS_COLORS = matplotlib.colormaps["tab10"]
 # A COCO model has hundreds of queries; more boxes than this hide the picture.
 MAX_BOXES_PER_PANEL = 100
@@ -252,25 +257,25 @@ def _draw_scored(axes: Axes, scene: DatasetDict, boxes: torch.Tensor, scores: to
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    from detectron2.config import LazyConfig, instantiate
-
-    from layers_diffu_detr.checkpoint import load_weights
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, help="a LazyConfig with `model` and `dataloader`")
     parser.add_argument("--checkpoint", required=True, help="weights of that model")
     parser.add_argument("--output-dir", required=True, help="folder for the pictures")
     parser.add_argument("--metrics", help="metrics.json of the training run; default: beside the checkpoint, if there")
+    parser.add_argument("--num-gpus", type=int, default=1, help="0 draws on the CPU")
     parser.add_argument("--num-scenes", type=int, default=8)
     parser.add_argument("--scene", type=int, default=0, help="index of the scene whose denoising is drawn")
     parser.add_argument("--score-threshold", type=float, default=0.4)
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. model.sampler.num_steps=5")
     args = parser.parse_args(arguments)
 
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
-    model = instantiate(cfg.model)
-    load_weights(model, args.checkpoint)
-    model.to(cfg.train.device if torch.cuda.is_available() else "cpu")
+    try:
+        cfg = load_config(args)
+        cfg.train.init_checkpoint = args.checkpoint
+        model = build_model(cfg)
+        load_for_eval(cfg, model)  # the averaged weights where the config evaluates them
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
 
     names = cfg.dataloader.test.dataset.names
     scenes, mapper = instantiate(cfg.dataloader.test.dataset), instantiate(cfg.dataloader.test.mapper)

@@ -93,6 +93,8 @@ def test_impossible_settings_are_refused_by_name():
         ResumableBatchSampler([0], 5, world_size=2)
     with pytest.raises(ValueError, match="start_iter is -1"):
         batches(1, start_iter=-1)
+    with pytest.raises(ValueError, match="seed of the training data is -2"):
+        batches(1, seed=-2)
     with pytest.raises(ValueError, match="training set has 0 images"):
         build_train_loader([], mapper=noisy_mapper, total_batch_size=1)
     with pytest.raises(ValueError, match="test set has 0 images"):
