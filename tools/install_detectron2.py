@@ -84,7 +84,7 @@ MENDS = (
         "try:\n    from detectron2.evaluation.fast_eval_api import COCOeval_opt\n"
         "except ImportError:\n    COCOeval_opt = COCOeval\n",
     ),
-    # torch 2.0 made _LRScheduler a subclass of LRScheduler: the hook would neither save nor load torch's own schedulers.
+    # torch 2.0 made _LRScheduler a subclass of LRScheduler: the hook would not save torch's own schedulers' state.
     Mend("detectron2/engine/hooks.py", "_LRScheduler):\n            return", "LRScheduler):\n            return"),
     Mend("detectron2/engine/hooks.py", "_LRScheduler):\n            logger", "LRScheduler):\n            logger"),
     # torch no longer carries caffe2, and detectron2.utils.analysis needs another part of this package.
