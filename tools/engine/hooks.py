@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -35,11 +36,12 @@ class Checkpoint(HookBase):
 class StopOnSignal(HookBase):
     """Ends the run in order at SIGTERM or Ctrl-C: the iteration is finished and a checkpoint of it written.
 
-    One rank's signal stops all ranks after the same iteration. A second signal ends the process at once. Stands
-    after :class:`Checkpoint` in the list of hooks.
+    One rank's signal stops all ranks after the same iteration. Stands after :class:`Checkpoint` in the list of hooks.
+    Another Ctrl-C ends the process at once, after a pause: job schedulers and torchrun repeat the first signal.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    PAUSE = 3.0  # seconds
 
     def before_train(self) -> None:
         self._received = signal.SIGTERM
@@ -49,13 +51,16 @@ class StopOnSignal(HookBase):
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.trainer.stop_requested:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT and time.monotonic() - self._since > self.PAUSE:
+                raise KeyboardInterrupt
+            return
         self.trainer.stop_requested = True
-        self._received = number
-        logger.warning(f"{signal.Signals(number).name}: stopping after this iteration; again: stopping at once")
+        self._received, self._since = number, time.monotonic()
+        logger.warning(f"{signal.Signals(number).name}: stopping after this iteration; Ctrl-C again: at once")
 
     def after_step(self) -> None:
         if self.trainer.stopping and self.trainer.iter + 1 < self.trainer.max_iter:
+            comm.synchronize()  # a rank that ends early has the others killed while rank 0 still writes
             logger.info(f"Stopped after iteration {self.trainer.iter}; continue with --resume")
             raise SystemExit(128 + self._received)
 

@@ -9,6 +9,7 @@ import torch
 
 from tests.tools.engine.runs import assert_same_training_state, load, run
 from tests.tools.engine.tiny import TinyDetector
+from tools.engine.hooks import StopOnSignal
 
 MAX_ITER = 8
 RESUME = ("--resume",)
@@ -97,3 +98,19 @@ def test_resuming_a_finished_run_only_evaluates(tmp_path, uninterrupted):
 def test_resuming_nothing_starts(tmp_path, uninterrupted):
     run(tmp_path, flags=RESUME)
     assert_same_training_state(tmp_path / "model_final.pth", uninterrupted / "model_final.pth")
+
+
+def test_repeated_signals_are_one_but_a_later_ctrl_c_ends_at_once(tmp_path, monkeypatch):
+    def press(*numbers):
+        return lambda: [os.kill(os.getpid(), number) for number in numbers]
+
+    with monkeypatch.context() as patch:
+        interrupt_in_pass(patch, 1, press(signal.SIGINT, signal.SIGTERM, signal.SIGINT))
+        with pytest.raises(SystemExit):
+            run(tmp_path / "a")
+    assert (tmp_path / "a" / "last_checkpoint").read_text() == "model_0000001.pth"
+    monkeypatch.setattr(StopOnSignal, "PAUSE", -1.0)
+    interrupt_in_pass(monkeypatch, 1, press(signal.SIGINT, signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b")
+    assert not (tmp_path / "b" / "last_checkpoint").exists()

@@ -21,7 +21,7 @@ class TinyDetector(nn.Module):
     def __init__(self, noise: float = 0.1, nan_at: int = -1) -> None:
         super().__init__()
         self.backbone = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.norm = nn.BatchNorm2d(4)
+        self.norm = nn.BatchNorm2d(4, affine=False)
         self.head = nn.Linear(4 * 16, 4)
         self.noise = noise
         self.nan_at = nan_at
@@ -31,9 +31,8 @@ class TinyDetector(nn.Module):
         device = self.head.weight.device
         images = torch.stack([x["image"] for x in batched_inputs]).to(device)
         features = self.backbone(images)
-        # The running statistics are buffers that change; normalising by them keeps images independent of each other.
         if self.training:
-            self.norm(features.detach())
+            self.norm(features.detach())  # running statistics: buffers that change; the output is of no use
             features = features + self.noise * torch.randn_like(features)
         boxes = self.head(features.relu().flatten(1))
         if not self.training:
