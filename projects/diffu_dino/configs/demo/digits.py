@@ -1,0 +1,40 @@
+"""The demo: a small DiffuDINO on digit scenes, from scratch in minutes on two CPU cores."""
+
+from detectron2.config import LazyCall as L
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.backbone import ResNet
+from detectron2.modeling.backbone.resnet import BasicBlock
+
+from .....configs.common.data.digit_scenes import dataloader, digit_scenes
+from .....configs.common.optim import AdamW as optimizer
+from .....configs.common.schedules import multistep
+from .....configs.common.train import train
+from ..models.diffu_dino_r50 import model
+
+train.output_dir = "./output/digits"
+train.max_iter = 1600
+train.eval_period = 400
+train.clip_grad.enabled = True
+train.model_ema.enabled = True
+train.seed = 0
+lr_multiplier = multistep(train.max_iter, [train.max_iter * 7 // 8], warmup_iters=50)
+optimizer.lr = 4e-4
+optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
+
+model.backbone.freeze_at = 0
+model.backbone.stem.update(out_channels=32, norm="GN")
+model.backbone.stages = [
+    L(ResNet.make_stage)(
+        block_class=BasicBlock, num_blocks=1, in_channels=c_in, out_channels=c_out, stride_per_block=[stride], norm="GN"
+    )
+    for c_in, c_out, stride in ((32, 64, 1), (64, 128, 2), (128, 192, 2), (192, 256, 2))
+]
+model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 128), (4, 192), (5, 256))}
+model.embed_dim = 128
+model.position_embedding.num_pos_feats = 64
+model.transformer.encoder.update(num_layers=2, feedforward_dim=512)
+model.transformer.decoder.update(num_layers=3, feedforward_dim=512)
+model.num_classes = 10
+model.num_queries = 60
+model.dn_number = 40
+model.select_box_nums_for_evaluation = 60

@@ -1,0 +1,86 @@
+"""The demo, from data to pictures: builds the digit scenes, trains a small DiffuDINO, evaluates it, draws what it does.
+
+    python tools/demo.py [--output-dir output/digits] [key=value ...]
+
+Training goes through tools/train_net.py and resumes where an interrupted demo stopped.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from omegaconf import DictConfig  # noqa: E402
+
+from tools import visualize  # noqa: E402
+from tools.engine.config import load_config  # noqa: E402
+from tools.engine.evaluation import build_model, evaluate, load_for_eval  # noqa: E402
+
+CONFIG_FILE = "projects/diffu_dino/configs/demo/digits.py"
+DECODER_EVALUATIONS = (1, 3, 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", default=str(REPOSITORY / CONFIG_FILE))
+    parser.add_argument("--output-dir", default=str(REPOSITORY / "output" / "digits"))
+    parser.add_argument("--num-gpus", type=int, default=1, help="0 runs on the CPU; without a GPU it does so by itself")
+    parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. train.max_iter=400")
+    args = parser.parse_args()
+    args.opts.append(f"train.output_dir={args.output_dir}")
+    cfg = load_config(args)
+    start = time.monotonic()
+
+    step(1, "the digit scenes")
+    run("tools/build_digit_scenes.py", "--config-file", args.config_file)
+    step(2, f"training, {cfg.train.max_iter} iterations")
+    train = ["--config-file", args.config_file, "--num-gpus", str(args.num_gpus), "--resume", *args.opts]
+    run("tools/train_net.py", *train)
+    step(3, f"evaluation at {', '.join(map(str, DECODER_EVALUATIONS))} decoder evaluations")
+    cfg.train.init_checkpoint = str(Path(args.output_dir) / "model_final.pth")
+    results = evaluate_at(cfg, DECODER_EVALUATIONS)
+    step(4, "pictures")
+    pictures = Path(args.output_dir) / "pictures"
+    visualize.main(
+        ["--config-file", args.config_file, "--checkpoint", cfg.train.init_checkpoint, "--output-dir", str(pictures)]
+        + ["--num-gpus", str(args.num_gpus), *args.opts]
+    )
+
+    print(
+        f"\nBox AP on the {cfg.digit_scenes.num_val} validation scenes, after {(time.monotonic() - start) / 60:.0f} minutes:"
+    )
+    for num_steps, metrics in results.items():
+        evaluations = f"{num_steps} decoder evaluation{'s' * (num_steps > 1)}"
+        print(f"  {evaluations:22} AP {metrics['AP']:4.1f}   AP50 {metrics['AP50']:4.1f}   AP75 {metrics['AP75']:4.1f}")
+    print(f"Pictures (detections.png, denoising.png, training.png) are in {pictures}")
+
+
+def step(number: int, title: str) -> None:
+    print(f"\n== {number}/4 {title}", flush=True)
+
+
+def run(script: str, *arguments: str) -> None:
+    """Run one of the repository's commands, showing how a user would."""
+    command = [sys.executable, str(REPOSITORY / script), *arguments]
+    print("$ " + shlex.join(["python", script, *arguments]), flush=True)
+    subprocess.run(command, check=True)
+
+
+def evaluate_at(cfg: DictConfig, decoder_evaluations: tuple[int, ...]) -> dict[int, dict[str, float]]:
+    """Box metrics of the trained weights by number of decoder evaluations."""
+    model = build_model(cfg)
+    load_for_eval(cfg, model)
+    results = {}
+    for num_steps in decoder_evaluations:
+        model.sampler.num_steps = num_steps
+        results[num_steps] = evaluate(cfg, model)["bbox"]
+    return results
+
+
+if __name__ == "__main__":
+    main()
