@@ -51,9 +51,8 @@ def main() -> None:
         + ["--num-gpus", str(args.num_gpus), *args.opts]
     )
 
-    print(
-        f"\nBox AP on the {cfg.digit_scenes.num_val} validation scenes, after {(time.monotonic() - start) / 60:.0f} minutes:"
-    )
+    minutes = (time.monotonic() - start) / 60
+    print(f"\nBox AP on the {cfg.digit_scenes.num_val} validation scenes, after {minutes:.0f} minutes:")
     for num_steps, metrics in results.items():
         evaluations = f"{num_steps} decoder evaluation{'s' * (num_steps > 1)}"
         print(f"  {evaluations:22} AP {metrics['AP']:4.1f}   AP50 {metrics['AP50']:4.1f}   AP75 {metrics['AP75']:4.1f}")
