@@ -17,7 +17,11 @@ DeformAttnOp = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def deform_attn_pytorch(
-    value: Tensor, spatial_shapes: Tensor, level_start_index: Tensor, sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
 ) -> Tensor:
     """Sample `value` bilinearly (zeros outside) and sum with weights, in pure PyTorch.
 

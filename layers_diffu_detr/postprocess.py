@@ -59,7 +59,9 @@ class ClassWiseNMS:
         """Return the detections that remain of those pooled from `num_passes` passes."""
         if num_passes < self.min_passes:
             return detections
-        keep = batched_nms(detections.boxes_xyxy.float(), detections.scores.float(), detections.classes, self.iou_threshold)
+        keep = batched_nms(
+            detections.boxes_xyxy.float(), detections.scores.float(), detections.classes, self.iou_threshold
+        )
         return detections[keep]
 
 

@@ -33,7 +33,9 @@ class DeformableEncoderLayer(nn.Module):
         self.ffns = nn.ModuleList([FFN(embed_dim, feedforward_dim, ffn_dropout)])
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dim) for _ in range(2))
 
-    def forward(self, query: Tensor, query_pos: Tensor, padding_mask: Tensor | None, geometry: dict[str, Tensor]) -> Tensor:
+    def forward(
+        self, query: Tensor, query_pos: Tensor, padding_mask: Tensor | None, geometry: dict[str, Tensor]
+    ) -> Tensor:
         """query, query_pos (B, S, C) -> (B, S, C); `geometry` goes to the deformable attention."""
         attention = self.attentions[0]
         query = self.norms[0](attention(query, attention.project_value(query, padding_mask), query_pos, **geometry))

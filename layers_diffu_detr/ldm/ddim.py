@@ -51,7 +51,11 @@ class NoiseSource:
     """
 
     def __init__(
-        self, diffusion: GaussianDiffusion, shape: tuple[int, int, int], device: torch.device, seeds: list[int] | None = None
+        self,
+        diffusion: GaussianDiffusion,
+        shape: tuple[int, int, int],
+        device: torch.device,
+        seeds: list[int] | None = None,
     ):
         self.diffusion, self.shape, self.device = diffusion, shape, device
         self.generators = None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -69,10 +73,13 @@ def ddim_times(num_timesteps: int, num_steps: int, last: int = 0) -> list[tuple[
     """Pairs (t, t_next) from T-1 down to `last`: 0 for the DETR family, -1 (fully denoised) for DiffusionInst.
 
     3 steps of T = 100 down to 0 are (99, 66), (66, 33), (33, 0).
+
+    Raises:
+        ValueError: num_steps is not a whole number of steps that the timesteps allow.
     """
     available = num_timesteps - 1 - last
-    if not 1 <= num_steps <= available:
-        raise ValueError(f"num_steps is {num_steps}; {num_timesteps} timesteps allow 1 to {available}")
+    if not isinstance(num_steps, int) or not 1 <= num_steps <= available:
+        raise ValueError(f"num_steps is {num_steps!r}; {num_timesteps} timesteps allow 1 to {available}")
     times = torch.linspace(last, num_timesteps - 1, num_steps + 1).int().tolist()[::-1]
     return list(zip(times[:-1], times[1:], strict=True))
 
@@ -98,7 +105,8 @@ class DDIMUpdate:
         a_t = diffusion.alphas_cumprod[t]
         a_next = diffusion.alphas_cumprod[t_next] if t_next >= 0 else torch.ones_like(a_t)
         sigma = self.eta * ((1 - a_t / a_next) * (1 - a_next) / (1 - a_t)).sqrt()
-        x_next = a_next.sqrt() * self.direction(x_start, boxes_start) + (1 - a_next - sigma**2).sqrt() * eps
+        remainder = (1 - a_next - sigma**2).clamp(min=0)  # eta = 1 and a_t near 0: below 0 by a rounding error
+        x_next = a_next.sqrt() * self.direction(x_start, boxes_start) + remainder.sqrt() * eps
         return x_next + sigma * draw() if self.eta > 0 else x_next
 
     def direction(self, x_start: Tensor, boxes_start: Tensor) -> Tensor:
@@ -160,7 +168,9 @@ class Sampler(Protocol):
     ensemble: Callable[[list[DenoisingPass]], list[DenoisingPass]]
     nms: Any
 
-    def run(self, denoise: Denoise, diffusion: GaussianDiffusion | None, draw: NoiseSource | None) -> list[DenoisingPass]: ...
+    def run(
+        self, denoise: Denoise, diffusion: GaussianDiffusion | None, draw: NoiseSource | None
+    ) -> list[DenoisingPass]: ...
 
 
 class SinglePass:

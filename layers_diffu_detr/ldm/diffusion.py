@@ -83,11 +83,16 @@ class GaussianDiffusion(nn.Module):
             t: (B,) int64 in 0…T-1, one timestep per image.
             noise: ε, like `signal`.
         """
-        return _at(self.sqrt_alphas_cumprod, t, signal) * signal + _at(self.sqrt_one_minus_alphas_cumprod, t, signal) * noise
+        return (
+            _at(self.sqrt_alphas_cumprod, t, signal) * signal
+            + _at(self.sqrt_one_minus_alphas_cumprod, t, signal) * noise
+        )
 
     def predict_noise(self, x_t: Tensor, t: Tensor, x_start: Tensor) -> Tensor:
         """ε that leads from x_start to x_t: (x_t / sqrt(ā_t) - x_start) / sqrt(1 / ā_t - 1)."""
-        return (_at(self.sqrt_recip_alphas_cumprod, t, x_t) * x_t - x_start) / _at(self.sqrt_recipm1_alphas_cumprod, t, x_t)
+        return (_at(self.sqrt_recip_alphas_cumprod, t, x_t) * x_t - x_start) / _at(
+            self.sqrt_recipm1_alphas_cumprod, t, x_t
+        )
 
 
 def _at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:

@@ -77,7 +77,9 @@ class DiffuDETR(nn.Module):
     ):
         super().__init__()
         if (diffusion is None) != (diffused_queries is None):
-            raise ValueError("model.diffusion and model.diffused_queries go together: set both, or neither for a baseline")
+            raise ValueError(
+                "model.diffusion and model.diffused_queries go together: set both, or neither for a baseline"
+            )
         if (diffusion is None) != (transformer.time_embed is None):
             raise ValueError("model.diffusion and model.transformer.time_embed go together: set both or neither")
         self.backbone = backbone
@@ -265,7 +267,10 @@ def _groups_by_size(images: list[Tensor]) -> list[list[int]]:
 def _valid_sizes(size: tuple[int, int], padded_size: tuple[int, int], levels: list[Tensor]) -> list[list[int]]:
     """Height and width of the part of each level that an image of `size` in a batch of `padded_size` covers."""
     return [
-        [-(-side * feature // padded) for side, padded, feature in zip(size, padded_size, level.shape[-2:], strict=True)]
+        [
+            -(-side * feature // padded)
+            for side, padded, feature in zip(size, padded_size, level.shape[-2:], strict=True)
+        ]
         for level in levels
     ]
 

@@ -68,7 +68,9 @@ class DeformableTransformer(nn.Module):
     ):
         super().__init__()
         if (time_embed is not None) != decoder.conditioned:
-            raise ValueError("transformer.time_embed and transformer.decoder.conditioning go together: set both or neither")
+            raise ValueError(
+                "transformer.time_embed and transformer.decoder.conditioning go together: set both or neither"
+            )
         self.encoder = encoder
         self.decoder = decoder
         self.embed_dim = encoder.embed_dim
@@ -139,7 +141,9 @@ class DeformableTransformer(nn.Module):
         A padded token is never preferred to one of the image; where an image has fewer tokens than queries, empty ones
         fill up: the same whether it comes alone or padded in a batch.
         """
-        boxes = torch.cat([memory.centres, (0.05 * 2.0**memory.levels)[None, :, None].expand_as(memory.centres)], dim=-1)
+        boxes = torch.cat(
+            [memory.centres, (0.05 * 2.0**memory.levels)[None, :, None].expand_as(memory.centres)], dim=-1
+        )
         usable = ((boxes > 0.01) & (boxes < 0.99)).all(-1)
         if memory.padding_mask is not None:
             usable &= ~memory.padding_mask
