@@ -86,5 +86,5 @@ def predict(
 
 @torch.no_grad()
 def confidence(logits: Tensor) -> Tensor:
-    """Best class score of each query: (B, Q, K) -> (B, Q)."""
-    return logits.max(dim=-1).values.sigmoid()
+    """Best class score of each query: (B, Q, K) -> (B, Q), float32."""
+    return logits.max(dim=-1).values.float().sigmoid()

@@ -87,8 +87,12 @@ def test_a_chain_of_steps_equals_diffusers(betas, num_steps, last, eta):
     torch.manual_seed(0)
     diffusion = GaussianDiffusion(betas)
     scheduler = DDIMScheduler(
-        len(betas), trained_betas=betas.float().numpy(), prediction_type="sample", clip_sample=True, clip_sample_range=2.0
-    )  # fmt: skip
+        len(betas),
+        trained_betas=betas.float().numpy(),
+        prediction_type="sample",
+        clip_sample=True,
+        clip_sample_range=2.0,
+    )
     scheduler.set_timesteps(num_steps)
     x_t = theirs = torch.randn(2, 5, 4)
     for t, t_next in ddim_times(len(betas), num_steps, last):
@@ -126,8 +130,8 @@ def test_a_chain_that_ends_at_minus_one_ends_at_the_prediction():
 def test_every_step_of_every_schedule_is_finite(schedule, num_timesteps):
     diffusion = GaussianDiffusion(schedule(num_timesteps))
     x_t, boxes = torch.ones(1, 1, 4), torch.full((1, 1, 4), 0.3)
-    times = range(0, num_timesteps, num_timesteps // 25)
-    for t, t_next in ((t, t_next) for t in times for t_next in range(-1, t, num_timesteps // 25)):
+    step = num_timesteps // 25
+    for t, t_next in ((t, t_next) for t in range(0, num_timesteps, step) for t_next in range(-1, t, step)):
         x_next = DDIMUpdate(eta=1.0)(diffusion, x_t, boxes, t, t_next, draw=lambda: torch.zeros(1, 1, 4))
         assert x_next.isfinite().all(), (t, t_next)
 
