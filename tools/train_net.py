@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402
 from detectron2.engine import default_argument_parser, default_setup  # noqa: E402
+from detectron2.utils import comm  # noqa: E402
+from detectron2.utils.logger import setup_logger  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
 from tools.engine.checkpoint import claim_output_dir, load_last  # noqa: E402
@@ -51,9 +53,11 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
-    """detectron2's set-up (logger, config.yaml, cuDNN), the seed, and TF32."""
+    """detectron2's set-up (loggers, config.yaml, cuDNN), the seed, and TF32."""
     cfg.train.seed = resolve_seed(cfg.train.seed)
     default_setup(cfg, args)
+    for package in ("layers_diffu_detr", "datasets_utils", "projects"):
+        setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name=package)
     if cfg.train.tf32 is not None:
         torch.set_float32_matmul_precision("high" if cfg.train.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = cfg.train.tf32

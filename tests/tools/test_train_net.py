@@ -32,6 +32,8 @@ def test_trains_from_any_directory_and_writes_everything(tmp_path):
     metrics = [json.loads(line) for line in (tmp_path / "out" / "metrics.json").read_text().splitlines()]
     assert {"total_loss", "loss_l1", "lr", "bbox/AP"} <= set().union(*metrics)
     assert "eta: 0:00:0" in done.stdout
+    log = (tmp_path / "out" / "log.txt").read_text()
+    assert log.count("Best bbox/AP so far") == done.stdout.count("Best bbox/AP so far") > 0
 
 
 def test_wrong_override_ends_before_training(tmp_path):
@@ -54,6 +56,7 @@ def test_initial_weights_are_loaded(tmp_path):
     # no learning rate: the result is the loaded weights'
     resting = run(tmp_path / "b", start, "train.max_iter=1", "optimizer.lr=0", "train.model_ema.enabled=False")
     loaded = run(tmp_path / "c", start, "train.model_ema.enabled=False", flags=("--eval-only",))
+    assert "tensors loaded" in (tmp_path / "b" / "log.txt").read_text()
     assert resting["bbox"]["AP"] == pytest.approx(loaded["bbox"]["AP"], abs=1e-3)  # batch statistics moved
 
 

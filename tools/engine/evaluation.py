@@ -1,6 +1,7 @@
 """Evaluation of a model: on its own, and during training."""
 
 import json
+import logging
 import math
 import os
 from typing import Any
@@ -9,7 +10,6 @@ from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
-from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 from torch import nn
 
@@ -19,7 +19,7 @@ from tools.engine.ema import EMAState, unwrap
 from tools.engine.rng import preserved_rng
 
 Results = dict[str, Any]
-logger = setup_logger(name="detectron2.diffu_detr")
+logger = logging.getLogger("detectron2.diffu_detr")
 
 
 def build_model(cfg: DictConfig) -> nn.Module:

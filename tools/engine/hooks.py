@@ -1,5 +1,6 @@
 """Hooks of our own, beside detectron2's."""
 
+import logging
 import math
 import os
 import signal
@@ -11,11 +12,10 @@ from types import FrameType
 import torch
 from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 
 from tools.engine.checkpoint import RunCheckpointer
 
-logger = setup_logger(name="detectron2.diffu_detr")
+logger = logging.getLogger("detectron2.diffu_detr")
 
 
 class Checkpoint(HookBase):

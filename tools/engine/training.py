@@ -1,6 +1,7 @@
 """A training run, put together from its configuration."""
 
 import copy
+import logging
 from typing import Any
 
 import torch
@@ -8,7 +9,6 @@ from detectron2.config import instantiate
 from detectron2.engine import HookBase, create_ddp_model, default_writers, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
-from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
@@ -22,7 +22,7 @@ from tools.engine.rng import seed_everything
 from tools.engine.trainer import Trainer
 from tools.engine.writers import WandbWriter
 
-logger = setup_logger(name="detectron2.diffu_detr")
+logger = logging.getLogger("detectron2.diffu_detr")
 
 
 def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> dict[str, Any]:
