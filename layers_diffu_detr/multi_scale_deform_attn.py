@@ -75,7 +75,8 @@ DEFORM_ATTN_OP_NAME, _deform_attn = choose_deform_attn_op(os.environ.get(ENV_VAR
 class MultiScaleDeformableAttention(nn.Module):
     """Deformable attention with residual, under detrex's parameter names.
 
-    The projection of `value` does not depend on the query: `project_value` lets a caller compute it once and attend many times.
+    The projection of `value` does not depend on the query: `project_value` lets a caller compute it once and attend
+    many times.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class MultiScaleDeformableAttention(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Each head looks in a direction of its own, each point one step further; all points weigh the same at first."""
+        """Each head looks in a direction of its own, each point one step further; all points weigh the same."""
         angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
         directions = torch.stack([angles.cos(), angles.sin()], -1)
         directions /= directions.abs().max(-1, keepdim=True).values
@@ -144,7 +145,7 @@ class MultiScaleDeformableAttention(nn.Module):
         return query + self.dropout(self.output_proj(sampled))
 
     def _sampling_locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:
-        """Where each head samples, (B, Q, heads, L, points, 2): offsets in pixels of points, in half box sizes of boxes."""
+        """Where each head samples, (B, Q, heads, L, points, 2): offsets are pixels of points, half sizes of boxes."""
         offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
         reference = reference_points[:, :, None, :, None, :]
         if reference_points.shape[-1] == 2:

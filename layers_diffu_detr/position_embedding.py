@@ -56,7 +56,7 @@ class PositionEmbeddingSine(nn.Module):
 
 
 def get_sine_pos_embed(positions: Tensor, num_pos_feats: int = 128, temperature: float = 10000) -> Tensor:
-    """Embed boxes or points for query positions: (B, Q, n) -> (B, Q, n · F), ordered y, x, then w, h (as detrex does)."""
+    """Embed boxes or points for query positions: (B, Q, n) -> (B, Q, n · F), ordered y, x, then w, h as in detrex."""
     wavelengths = _frequencies(num_pos_feats, temperature, positions.device)
     embedding = _interleaved_sine(positions[..., None] * 2 * math.pi / wavelengths)  # (B, Q, n, F)
     order = [1, 0, *range(2, positions.shape[-1])]

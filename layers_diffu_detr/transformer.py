@@ -86,7 +86,8 @@ class DeformableTransformerEncoder(nn.Module):
             query_key_padding_mask: (B, S) bool, True where padded; None: nothing is padded.
             spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
             reference_points: (B, S, L, 2), in [0, 1] of the padded maps.
-            key, value, valid_ratios, kwargs: part of detrex's call (its transformer hands the decoder's keywords to both); unused.
+            key, value, valid_ratios, kwargs: part of detrex's call (its transformer hands the decoder's keywords to
+                both); unused.
 
         Returns:
             Memory, (B, S, C).
@@ -100,7 +101,7 @@ class DeformableTransformerEncoder(nn.Module):
 
 
 class DeformableDecoderLayer(nn.Module):
-    """Self-attention, deformable cross-attention and FFN, each followed by its norm; optionally conditioned on a timestep.
+    """Self-attention, deformable cross-attention and FFN, each followed by its norm; may be conditioned on a timestep.
 
     Args:
         conditioning: see `ScaleShiftConditioning`; held as `time_step_embeds`; None: no conditioning.
@@ -152,7 +153,7 @@ class DeformableTransformerDecoder(nn.Module):
     The heads `class_embed` and `bbox_embed` are the model's, set on this module by the meta-architecture, as in detrex.
 
     Args:
-        conditioning: one layer's timestep conditioning, copied for each layer; None: a plain decoder, no time parameters.
+        conditioning: one layer's timestep conditioning, copied for each layer; None: a decoder without time parameters.
         embed_dim, num_heads, feedforward_dim, attn_dropout, ffn_dropout, num_layers, num_feature_levels: detrex's keys.
     """
 
@@ -186,7 +187,7 @@ class DeformableTransformerDecoder(nn.Module):
         return self.layers[0].time_step_embeds is not None
 
     def project_values(self, memory: Tensor, key_padding_mask: Tensor | None = None) -> list[Tensor]:
-        """Each layer's value projection of memory (B, S, C): what depends on the image alone, for reuse by every pass."""
+        """Each layer's value projection of memory (B, S, C): it depends on the image alone, so every pass reuses it."""
         return [layer.attentions[1].project_value(memory, key_padding_mask) for layer in self.layers]
 
     def forward(
@@ -212,7 +213,8 @@ class DeformableTransformerDecoder(nn.Module):
             key, query_pos: part of detrex's call; keys are the values, positions come from the boxes.
             key_padding_mask: (B, S) bool, True where padded.
             reference_points: (B, Q, 4) boxes.
-            spatial_shapes: (L, 2) int64; level_start_index: (L,) int64; valid_ratios: (B, L, 2), valid part of width, height.
+            spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
+            valid_ratios: (B, L, 2), the valid part of width and height.
             attn_masks: [mask of self-attention (Q, Q) or None, ignored].
             time_embed: (B, 4C), the embedded timestep of each image; None: unconditioned.
             projected_values: from `project_values`, to spare projecting memory again.

@@ -223,7 +223,8 @@ class DDIMSampler:
     def run(self, denoise: Denoise, diffusion: GaussianDiffusion, draw: NoiseSource) -> list[DenoisingPass]:
         """Run the chain and return every pass, first to last.
 
-        Draws, in this order: the initial noise, then per step the update's (eta > 0) and the renewal's, the last step included.
+        Draws, in this order: the initial noise, then per step the update's (eta > 0) and the renewal's, also in the
+        last step.
         """
         x_t = draw()  # carried unclamped; the network sees clamped boxes
         passes = []

@@ -23,7 +23,7 @@ class SigmoidNoise:
 
 
 class BetaNoise:
-    """Beta(2, 2) stretched to the signal's range: scale · (2 · b - 1), b the median of three uniforms (which is Beta(2, 2))."""
+    """Beta(2, 2) stretched to the signal's range: scale · (2 · b - 1); b is the median of three uniforms."""
 
     def __init__(self, scale: float = 2.0):
         self.scale = scale
@@ -34,7 +34,7 @@ class BetaNoise:
 
 
 class GaussianDiffusion(nn.Module):
-    """q(x_t | x_0) = N(sqrt(ā_t) x_0, (1 - ā_t) I) over boxes mapped to [-scale, scale] (DiffuDETR; Ho et al. 2020, eq. 4).
+    """q(x_t | x_0) = N(sqrt(ā_t) x_0, (1 - ā_t) I) over boxes mapped to [-scale, scale] (Ho et al. 2020, eq. 4).
 
     Args:
         betas: (T,) float64, from `ldm.schedule`.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def cosine_betas(num_timesteps: int, s: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """Betas of the cosine schedule (Nichol & Dhariwal 2021, eq. 17): alphas_cumprod(t) ~ cos²((t/T + s) / (1 + s) · π/2)."""
+    """Betas of alphas_cumprod(t) ~ cos²((t/T + s) / (1 + s) · π/2) (Nichol & Dhariwal 2021, eq. 17)."""
     _check_timesteps(num_timesteps)
     time = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
     alphas_cumprod = torch.cos((time + s) / (1 + s) * math.pi / 2) ** 2

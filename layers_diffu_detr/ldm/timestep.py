@@ -15,7 +15,7 @@ def timestep_sinusoid(t: Tensor, dim: int, max_period: float = 10000.0) -> Tenso
 
 
 class TimestepEmbedding(nn.Sequential):
-    """Embed timesteps: t (B,) -> (B, 4 · embed_dim). Parameters `0.*` and `2.*`, as in the released `transformer.time_embed`."""
+    """Embed timesteps: t (B,) -> (B, 4 · embed_dim); parameters `0.*` and `2.*`, as in the released checkpoints."""
 
     def __init__(self, embed_dim: int = 256):
         if embed_dim % 2:

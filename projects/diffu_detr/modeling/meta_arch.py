@@ -145,7 +145,8 @@ class DiffuDETR(nn.Module):
         and the neck's group norm would see the padding, so that a detection would depend on the company of its image.
 
         Returns:
-            L maps (B, C, H_l, W_l), padded with zeros, and (B, L, 2) int64 on the CPU, the valid height and width of each.
+            L maps (B, C, H_l, W_l), padded with zeros, and the valid height and width of each, (B, L, 2) int64 on the
+            CPU.
         """
         groups = [list(range(len(images)))] if self.training else _groups_by_size(images)
         levels_of_group, valid_sizes = [], [None] * len(images)
@@ -234,8 +235,8 @@ class DiffuDETR(nn.Module):
         """How each image's boxes came about, for pictures.
 
         Returns:
-            Per image, per pass: `t`; `boxes`, what the decoder saw, and `pred_boxes`, (Q, 4) absolute xyxy of the output
-            size; `scores` and `classes` (Q,), each query's best.
+            Per image, per pass: `t`; `boxes`, what the decoder saw, and `pred_boxes`, (Q, 4) absolute xyxy of the
+            output size; `scores` and `classes` (Q,), each query's best.
         """
         if self.diffusion is None:
             raise ValueError("a model without diffusion has no denoising trajectory")

@@ -182,7 +182,7 @@ class DeformableTransformer(nn.Module):
         attn_mask: Tensor | None = None,
         projected_values: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run the decoder on content (B, Q, C) and boxes (B, Q, 4) at timesteps t (B,); see its forward for the result."""
+        """Run the decoder on content (B, Q, C) and boxes (B, Q, 4) at timesteps t (B,); returns what it returns."""
         return self.decoder(
             query=content,
             value=memory.tokens,

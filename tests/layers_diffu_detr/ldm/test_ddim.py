@@ -131,7 +131,8 @@ def test_every_step_of_every_schedule_is_finite(schedule, num_timesteps):
     diffusion = GaussianDiffusion(schedule(num_timesteps))
     x_t, boxes = torch.ones(1, 1, 4), torch.full((1, 1, 4), 0.3)
     step = num_timesteps // 25
-    for t, t_next in ((t, t_next) for t in range(0, num_timesteps, step) for t_next in range(-1, t, step)):
+    times = [(t, t_next) for t in range(0, num_timesteps, step) for t_next in range(-1, t, step)]
+    for t, t_next in times:
         x_next = DDIMUpdate(eta=1.0)(diffusion, x_t, boxes, t, t_next, draw=lambda: torch.zeros(1, 1, 4))
         assert x_next.isfinite().all(), (t, t_next)
 
