@@ -96,7 +96,7 @@ def draw_glyph(split: str, height: int, rng: np.random.Generator) -> Glyph:
     ink = _upsample(scans[index], height, aspect=rng.uniform(0.85, 1.15), degrees=rng.uniform(-12, 12))
     fill = _smoothstep(ink, FILL_INK)
     alpha = _smoothstep(ink, OUTLINE_INK)
-    fill_color, outline_color = _contrasting_colors(rng)
+    fill_color, outline_color = _light_and_dark(rng)  # a light digit in a dark outline
     color = fill[..., None] * fill_color + (1 - fill[..., None]) * outline_color
     return Glyph(int(labels[index]), color, alpha * rng.uniform(0.9, 1.0), alpha > 0.5)
 
@@ -121,12 +121,11 @@ def _smoothstep(ink: np.ndarray, threshold: float) -> np.ndarray:
     return x * x * (3 - 2 * x)
 
 
-def _contrasting_colors(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a fill and an outline colour (3,), one light and one dark, of a random hue each."""
+def _light_and_dark(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a light and a dark colour (3,), RGB in 0..255, of a random hue each."""
     light = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.55), rng.uniform(0.85, 1.0))
     dark = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 1.0), rng.uniform(0.05, 0.35))
-    pair = (light, dark) if rng.random() < 0.6 else (dark, light)
-    return np.array(pair[0], np.float32) * 255, np.array(pair[1], np.float32) * 255
+    return np.array(light, np.float32) * 255, np.array(dark, np.float32) * 255
 
 
 def mask_to_polygons(mask: np.ndarray) -> list[list[float]]:

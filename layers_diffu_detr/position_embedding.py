@@ -6,6 +6,11 @@ import torch
 from torch import Tensor, nn
 
 
+def features_per_axis(embed_dim: int) -> int:
+    """`num_pos_feats` of an embedding whose y and x features fill `embed_dim` together."""
+    return embed_dim // 2
+
+
 def _frequencies(num_pos_feats: int, temperature: float, device: torch.device) -> Tensor:
     """Wavelengths temperature^(2 ⌊i/2⌋ / F), (F,)."""
     index = torch.arange(num_pos_feats, dtype=torch.float32, device=device)

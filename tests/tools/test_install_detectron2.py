@@ -49,7 +49,7 @@ def test_mended_files_are_python(tmp_path: Path) -> None:
 
 def test_missing_operation_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "detectron2", ModuleType("detectron2"))
-    monkeypatch.setitem(sys.modules, "detectron2._C", None)  # importing it fails
+    monkeypatch.delitem(sys.modules, "detectron2._C", raising=False)
     module: dict = {}
     exec(installer.EXTENSION_SOURCE, module)
     with pytest.raises(RuntimeError, match="'nms_rotated' needs its C\\+\\+ extension"):

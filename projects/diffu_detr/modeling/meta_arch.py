@@ -184,8 +184,7 @@ class DiffuDETR(nn.Module):
 
     def decode(self, memory: Memory, queries: Queries) -> dict:
         """Training's single decoder pass: detrex's `pred_logits`, `pred_boxes`, `aux_outputs`."""
-        layers = self.decode_layers(memory, queries)
-        return {**layers[-1], "aux_outputs": layers[:-1]}
+        return as_outputs(self.decode_layers(memory, queries))
 
     def decode_layers(self, memory: Memory, queries: Queries) -> list[dict[str, Tensor]]:
         """Every decoder layer's `pred_logits` (B, N, K) and `pred_boxes` (B, N, 4)."""
@@ -255,6 +254,11 @@ class DiffuDETR(nn.Module):
                     {"t": each.t, "boxes": boxes, "pred_boxes": pred_boxes, "scores": scores, "classes": classes}
                 )
         return trajectories
+
+
+def as_outputs(layers: list[dict[str, Tensor]]) -> dict:
+    """Predictions by layer in detrex's form: the last layer's, the others' in `aux_outputs`."""
+    return {**layers[-1], "aux_outputs": layers[:-1]}
 
 
 def _groups_by_size(images: list[Tensor]) -> list[list[int]]:

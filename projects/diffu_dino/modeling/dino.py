@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.denoising import ContrastiveDenoising
-from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
+from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries, as_outputs
 from projects.diffu_detr.modeling.transformer import Memory, Proposals
 
 
@@ -53,10 +53,10 @@ class DiffuDINO(DiffuDETR):
         if queries.dn_metas is None:
             return super().decode(memory, queries)
         num_denoising = queries.content.shape[1] - self.num_queries
-        split = [
-            [{name: value[:, part] for name, value in layer.items()} for layer in self.decode_layers(memory, queries)]
+        layers = self.decode_layers(memory, queries)
+        denoising, matching = (
+            as_outputs([{name: value[:, part] for name, value in layer.items()} for layer in layers])
             for part in (slice(num_denoising), slice(num_denoising, None))
-        ]
-        denoising, matching = ({**layers[-1], "aux_outputs": layers[:-1]} for layers in split)
+        )
         queries.dn_metas["output_known_lbs_bboxes"] = denoising
         return matching

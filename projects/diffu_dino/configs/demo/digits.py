@@ -16,6 +16,7 @@ train.max_iter = 1600
 train.eval_period = 400
 train.clip_grad.enabled = True
 train.model_ema.enabled = True
+train.model_ema.decay = 0.99
 train.seed = 0
 lr_multiplier = multistep(train.max_iter, [train.max_iter * 7 // 8], warmup_iters=50)
 optimizer.lr = 4e-4
@@ -35,6 +36,6 @@ model.position_embedding.num_pos_feats = 64
 model.transformer.encoder.update(num_layers=2, feedforward_dim=512)
 model.transformer.decoder.update(num_layers=3, feedforward_dim=512)
 model.num_classes = 10
-model.num_queries = 60
+model.num_queries = 100
 model.dn_number = 40
-model.select_box_nums_for_evaluation = 60
+model.select_box_nums_for_evaluation = 100

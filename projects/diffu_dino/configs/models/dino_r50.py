@@ -6,7 +6,7 @@ from detectron2.modeling.backbone import BasicStem, ResNet
 from torch import nn
 
 from layers_diffu_detr.ldm.ddim import SinglePass
-from layers_diffu_detr.position_embedding import PositionEmbeddingSine
+from layers_diffu_detr.position_embedding import PositionEmbeddingSine, features_per_axis
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 from projects.diffu_detr.modeling.criterion import TargetsAsGiven
 from projects.diffu_detr.modeling.losses import FocalLoss
@@ -23,7 +23,9 @@ model = L(DiffuDINO)(
         out_features=["res3", "res4", "res5"],
         freeze_at=1,
     ),
-    position_embedding=L(PositionEmbeddingSine)(num_pos_feats=128, temperature=10000, normalize=True, offset=-0.5),
+    position_embedding=L(PositionEmbeddingSine)(
+        num_pos_feats=L(features_per_axis)(embed_dim="${...embed_dim}"), temperature=10000, normalize=True, offset=-0.5
+    ),
     neck=L(ChannelMapper)(
         input_shapes={
             "res3": ShapeSpec(channels=512),
