@@ -10,8 +10,8 @@ from setuptools import find_namespace_packages, find_packages, setup
 # - torch-ms-deform-attn, the compiled deformable attention, exists only as source that needs the installed torch and a
 #   compiler (`pip install --no-build-isolation torch-ms-deform-attn`). Without it pure PyTorch takes its place.
 REQUIREMENTS = [
-    "torch>=2.3,<3",
-    "torchvision>=0.18,<1",
+    "torch>=2.5,<3",
+    "torchvision>=0.20,<1",
     "numpy>=1.24,<3",
     "scipy>=1.10,<2",
     "pillow>=9.5",
