@@ -1,0 +1,137 @@
+"""Every config file: it loads from any directory, its model can be built, its values follow each other, it is thin."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.config import LazyConfig, instantiate
+from detectron2.structures import Boxes, Instances
+from omegaconf import DictConfig, ListConfig
+from torch import nn
+
+from tests.tiny_models import tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMON = sorted((ROOT / "configs").rglob("*.py"))
+MODELS = sorted(ROOT.glob("projects/*/configs/models/*.py"))
+RUNS = [path for path in sorted(ROOT.glob("projects/*/configs/*/*.py")) if path not in MODELS]
+# The demo shrinks every part of the model, which takes a line for each.
+DELTAS = [path for path in RUNS if path.parent.name != "demo"]
+MOST_ASSIGNMENTS = 15
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def build(model: DictConfig) -> nn.Module:
+    """The model without memory for its weights."""
+    with torch.device("meta"):
+        return instantiate(model)
+
+
+@pytest.fixture(autouse=True)
+def another_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("path", COMMON, ids=name)
+def test_common_config_loads(path: Path):
+    assert len(LazyConfig.load(str(path)))
+
+
+@pytest.mark.parametrize("path", MODELS, ids=name)
+def test_model_is_built(path: Path):
+    build(LazyConfig.load(str(path)).model)
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_run_is_complete(path: Path):
+    cfg = LazyConfig.load(str(path))
+    assert {"model", "dataloader", "optimizer", "lr_multiplier", "train"} <= cfg.keys()
+    model = build(cfg.model)
+    assert instantiate(cfg.lr_multiplier)(1.0) < instantiate(cfg.lr_multiplier)(0.5) <= 1.0
+    cfg.optimizer.params.model = model
+    groups = instantiate(cfg.optimizer.params)
+    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_schedule_covers_the_run(path: Path):
+    cfg = LazyConfig.load(str(path))
+    assert cfg.lr_multiplier.scheduler.num_updates == cfg.train.max_iter
+
+
+def test_every_run_has_an_output_folder_of_its_own():
+    folders = [LazyConfig.load(str(path)).train.output_dir for path in RUNS]
+    assert len(set(folders)) == len(folders)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=name)
+def test_number_of_classes_reaches_every_part(path: Path):
+    cfg = LazyConfig.apply_overrides(LazyConfig.load(str(path)), ["model.num_classes=5"])
+    model = build(cfg.model)
+    assert {head.out_features for head in model.class_embed} == {5}
+    assert model.criterion.num_classes == model.denoising.num_classes == 5
+    assert model.label_enc.num_embeddings in (5, 6)  # released diffusion models have one row for filler boxes
+
+
+@pytest.mark.parametrize("path", MODELS, ids=name)
+def test_embedding_dimension_reaches_every_part(path: Path):
+    model = tiny_model(path.stem, embed_dim=64)
+    assert model.label_enc.embedding_dim == model.transformer.level_embeds.shape[1] == 64
+    instances = Instances((64, 64), gt_boxes=Boxes([[8.0, 8, 40, 48]]), gt_classes=torch.tensor([1]))
+    inputs = [{"image": torch.zeros(3, 64, 64), "instances": instances}]
+    assert len(model(inputs)[0]["instances"])
+    assert all(loss.isfinite() for loss in model.train()(inputs).values())
+
+
+@pytest.mark.parametrize("path", MODELS, ids=name)
+def test_number_of_queries_and_layers_reach_every_part(path: Path):
+    overrides = [
+        "model.num_queries=11",
+        "model.transformer.decoder.num_layers=2",
+        "model.transformer.num_feature_levels=5",
+    ]
+    model = build(LazyConfig.apply_overrides(LazyConfig.load(str(path)), overrides).model)
+    learned_content = model.transformer.tgt_embed
+    assert learned_content is None or learned_content.num_embeddings == 11
+    assert len(model.class_embed) == len(model.bbox_embed) == 3
+    assert {key.rpartition("_")[2] for key in model.criterion.weight_dict if key[-1].isdigit()} == {"0"}
+    assert len(model.transformer.level_embeds) == 5
+
+
+@pytest.mark.parametrize("path", RUNS, ids=name)
+def test_image_format_is_stated_once(path: Path):
+    """The loaders read images in the order of channels that the model expects."""
+    cfg = LazyConfig.load(str(path))
+    assert cfg.dataloader.train.mapper.img_format == cfg.dataloader.test.mapper.img_format == cfg.model.input_format
+
+
+@pytest.mark.parametrize("path", DELTAS, ids=name)
+def test_config_is_a_delta(path: Path):
+    tree = ast.parse(path.read_text())
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign)]
+    allowed = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)
+    assert all(isinstance(node, allowed) for node in tree.body)
+    assert len(assignments) <= MOST_ASSIGNMENTS
+
+
+@pytest.mark.parametrize("path", [*COMMON, *MODELS, *RUNS], ids=name)
+def test_configs_import_configs_relatively(path: Path):
+    """Absolute imports of config files would depend on the working directory."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert "configs" not in node.module.split(".")
+
+
+@pytest.mark.parametrize("path", [*MODELS, *RUNS], ids=name)
+def test_no_interpolation_is_left_dangling(path: Path):
+    def visit(node: DictConfig | ListConfig) -> None:
+        for key in node if isinstance(node, DictConfig) else range(len(node)):
+            value = node[key]  # resolves, or raises
+            if isinstance(value, DictConfig | ListConfig):
+                visit(value)
+
+    visit(LazyConfig.load(str(path)))
