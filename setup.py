@@ -24,8 +24,8 @@ REQUIREMENTS = [
     "tqdm>=4.65,<5",
 ]
 EXTRAS = {
-    # detectron2 0.6 draws with OpenCV and matplotlib; the digits and photographs of the demo come with scikit-learn.
-    "demo": ["matplotlib>=3.7,<4", "scikit-learn>=1.3,<2", "opencv-python-headless>=4.8"],
+    # scikit-learn carries the handwritten digits and the photographs, matplotlib draws the curves.
+    "demo": ["matplotlib>=3.7,<4", "scikit-learn>=1.3,<2"],
     "lvis": ["lvis>=0.5.3"],
     "wandb": ["wandb>=0.16"],
     "contrastive": ["pytorch-metric-learning>=2.4,<3"],
