@@ -237,7 +237,10 @@ class DeformableTransformerDecoder(nn.Module):
             geometry = dict(
                 reference_points=boxes_per_level, spatial_shapes=spatial_shapes, level_start_index=level_start_index
             )
-            query_pos = self.ref_point_head(get_sine_pos_embed(boxes_per_level[:, :, 0], self.embed_dim // 2))
+            # detrex's query positions shrink with a batch's padding, and so the published weights were trained. In
+            # inference an image must not depend on its company: it gets what it gets alone.
+            positions = boxes_per_level[:, :, 0] if self.training else boxes
+            query_pos = self.ref_point_head(get_sine_pos_embed(positions, self.embed_dim // 2))
             query = layer(query, query_pos, projected_value, geometry, attn_mask=attn_mask, time_embed=time_embed)
             states.append(self.norm(query))
             refined.append(refine_boxes(self.bbox_embed[index](query), boxes))

@@ -161,8 +161,10 @@ class Sampler(Protocol):
     """What a meta-architecture needs of `model.sampler`.
 
     `run` returns every pass; `ensemble` chooses those whose detections are pooled, `nms` merges them (None: no NMS).
+    `needs_diffusion` tells whether it starts from noise.
     """
 
+    needs_diffusion: bool
     num_steps: int
     seed: int | None
     ensemble: Callable[[list[DenoisingPass]], list[DenoisingPass]]
@@ -176,6 +178,7 @@ class Sampler(Protocol):
 class SinglePass:
     """One decoder evaluation from the proposals: how the baselines infer."""
 
+    needs_diffusion = False
     num_steps = 1
     seed = None
 
@@ -200,6 +203,8 @@ class DDIMSampler:
             the image's id.
         last_time: where the chain ends, 0 or -1; see `ddim_times`.
     """
+
+    needs_diffusion = True
 
     def __init__(
         self,

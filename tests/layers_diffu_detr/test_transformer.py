@@ -6,6 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from layers_diffu_detr.bbox_embedd import AdditiveConditioning, ScaleShiftConditioning, build_box_head, refine_boxes
+from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 
 SHAPES = torch.tensor([[4, 6], [2, 3]])
@@ -124,6 +125,28 @@ def test_the_order_of_queries_does_not_matter():
     states, _ = decoder(**inputs)
     permuted, _ = decoder(**{**inputs, **{name: inputs[name][:, order] for name in ("query", "reference_points")}})
     assert_close(states[:, :, order], permuted)
+
+
+def test_in_inference_padding_changes_nothing_and_in_training_query_positions_see_it_as_in_detrex():
+    decoder, inputs = make_decoder(), decoder_inputs(batch=1)
+    levels = inputs["value"][0].split([24, 6])
+    wide = [nn.functional.pad(x.view(h, w, 16), (0, 0, 0, w)) for x, (h, w) in zip(levels, SHAPES, strict=True)]
+    padded = {
+        **inputs,
+        "value": torch.cat([x.flatten(0, 1) for x in wide])[None],
+        "key_padding_mask": torch.cat([torch.arange(2 * w).ge(w).repeat(h) for h, w in SHAPES.tolist()])[None],
+        "spatial_shapes": torch.tensor([[4, 12], [2, 6]]),
+        "level_start_index": torch.tensor([0, 48]),
+        "valid_ratios": torch.tensor([[[0.5, 1.0], [0.5, 1.0]]]),
+    }
+    for alone, in_batch in zip(decoder(**inputs), decoder(**padded), strict=True):
+        assert_close(in_batch, alone)
+    seen = []
+    handle = decoder.ref_point_head.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    decoder.train()(**padded)
+    handle.remove()
+    boxes = inputs["reference_points"] * torch.tensor([0.5, 1.0, 0.5, 1.0])
+    assert_close(seen[0], get_sine_pos_embed(boxes, 8))
 
 
 def test_the_encoder_ignores_what_is_padded():

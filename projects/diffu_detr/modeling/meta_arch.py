@@ -82,6 +82,11 @@ class DiffuDETR(nn.Module):
             )
         if (diffusion is None) != (transformer.time_embed is None):
             raise ValueError("model.diffusion and model.transformer.time_embed go together: set both or neither")
+        if (diffusion is not None) != sampler.needs_diffusion:
+            raise ValueError(
+                "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
+                f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
+            )
         self.backbone = backbone
         self.position_embedding = position_embedding
         self.neck = neck
@@ -167,6 +172,9 @@ class DiffuDETR(nn.Module):
         for inputs in batched_inputs:
             if "instances" not in inputs:
                 raise ValueError(f"training needs `instances` in every input; one has {sorted(inputs)}")
+            for label in inputs["instances"].gt_classes.unique().tolist():  # before the move: no wait for the device
+                if not 0 <= label < self.num_classes:
+                    raise ValueError(f"gt_classes has {label}; num_classes is {self.num_classes}")
             instances = inputs["instances"].to(self.device)
             height, width = instances.image_size
             scale = torch.tensor([width, height, width, height], device=self.device)

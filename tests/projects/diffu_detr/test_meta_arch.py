@@ -1,0 +1,339 @@
+"""The shared meta-architecture, without DINO's denoising queries: inputs and outputs, what is computed once, errors."""
+
+import copy
+
+import pytest
+import torch
+from detectron2.config import LazyCall as L
+from detectron2.config import instantiate
+from detectron2.structures import Boxes, Instances
+from omegaconf import DictConfig
+from torch.testing import assert_close
+
+from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
+from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, SinglePass
+from projects.diffu_detr.modeling.criterion import SetCriterion
+from projects.diffu_detr.modeling.meta_arch import DiffuDETR
+from tests.golden import fill
+from tests.tiny_models import tiny_config
+
+KINDS = ("baseline", "diffusion")
+QUERIES = 12
+
+
+def config(kind: str) -> DictConfig:
+    """The shared meta-architecture from the tiny DINO configs, without what DINO adds."""
+    model = tiny_config({"baseline": "dino_r50", "diffusion": "diffu_dino_r50"}[kind], num_queries=QUERIES)
+    model._target_ = DiffuDETR
+    for key in ("dn_number", "label_noise_ratio", "box_noise_scale"):
+        del model[key]
+    model.criterion._target_ = SetCriterion
+    model.criterion.weight_dict = {"loss_class": 1.0, "loss_bbox": 5.0, "loss_giou": 2.0}
+    return model
+
+
+def build(kind: str) -> DiffuDETR:
+    return fill(instantiate(config(kind)), salt=1).eval()
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {kind: build(kind) for kind in KINDS}
+
+
+@pytest.fixture(params=KINDS)
+def model(request, models):
+    """Either model; only what a test sets on it (never its weights) is put back afterwards."""
+    model = models[request.param]
+    sampler = model.sampler
+    model.sampler = copy.copy(sampler)
+    yield model.eval()
+    model.sampler = sampler
+    model.zero_grad()
+
+
+@pytest.fixture
+def diffusion_model(models):
+    model = models["diffusion"]
+    sampler = model.sampler
+    model.sampler = copy.copy(sampler)
+    yield model.eval()
+    model.sampler = sampler
+    model.zero_grad()
+
+
+def image(height=64, width=96, image_id=0):
+    pixels = torch.randint(
+        256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(image_id)
+    )
+    return {"image": pixels, "image_id": image_id}
+
+
+def instances(height=64, width=96, count=2, label=3):
+    corners = torch.tensor([8.0, 8.0, 40.0, 56.0]).expand(count, -1)
+    return Instances((height, width), gt_boxes=Boxes(corners), gt_classes=torch.full((count,), label))
+
+
+def count_calls(*modules):
+    counts = [0] * len(modules)
+
+    def hook(index):
+        def count(*_):
+            counts[index] += 1
+
+        return count
+
+    handles = [module.register_forward_hook(hook(i)) for i, module in enumerate(modules)]
+    return counts, handles
+
+
+# ---- results ----
+
+
+@torch.no_grad()
+def test_detections_are_instances_in_the_output_s_size_best_first(model):
+    torch.manual_seed(0)
+    (small,) = model([image()])
+    torch.manual_seed(0)
+    (large,) = model([{**image(), "height": 128, "width": 288}])
+    assert small["instances"].image_size == (64, 96) and large["instances"].image_size == (128, 288)
+    found = small["instances"]
+    assert set(found.get_fields()) == {"pred_boxes", "scores", "pred_classes"}
+    assert 0 < len(found) <= model.select_box_nums_for_evaluation
+    assert (found.scores[:-1] >= found.scores[1:]).all() and (0 <= found.scores).all() and (found.scores <= 1).all()
+    assert found.pred_classes.dtype == torch.int64 and found.pred_classes.max() < model.num_classes
+    corners = found.pred_boxes.tensor
+    assert (corners >= 0).all() and (corners <= torch.tensor([96, 64, 96, 64])).all()
+    assert_close(large["instances"].pred_boxes.tensor, corners * torch.tensor([3, 2, 3, 2]), rtol=1e-5, atol=1e-3)
+
+
+@torch.no_grad()
+def test_float_images_and_images_without_id_or_size_are_accepted(model):
+    model.sampler.seed = 1
+    pixels = image()["image"]
+    (from_bytes,), (from_floats,) = model([{"image": pixels}]), model([{"image": pixels.float()}])
+    assert_close(from_bytes["instances"].scores, from_floats["instances"].scores)
+
+
+@torch.no_grad()
+def test_no_detections_when_all_boxes_are_degenerate(models):
+    for kind in KINDS:
+        model = copy.deepcopy(models[kind])
+        for head in model.bbox_embed:
+            head.layers[-1].bias[2:] = -200.0
+        results = model([image(), image(64, 64, image_id=1)])
+        for result, size in zip(results, ((64, 96), (64, 64)), strict=True):
+            found = result["instances"]
+            assert len(found) == 0 and found.image_size == size and found.pred_boxes.tensor.shape == (0, 4)
+
+
+def test_training_gives_weighted_losses_of_every_layer(model):
+    model.train()
+    losses = model([{**image(), "instances": instances()}])
+    kinds, suffixes = ("loss_class", "loss_bbox", "loss_giou"), ("", "_0", "_enc")
+    assert set(losses) == {kind + suffix for kind in kinds for suffix in suffixes}
+    assert all(loss.shape == () and loss.requires_grad and loss.isfinite() for loss in losses.values())
+
+
+def test_targets_are_normalized_by_their_image(models):
+    inputs = [{"instances": instances(64, 96)}, {"instances": instances(128, 80, count=0)}]
+    first, second = models["baseline"].prepare_targets(inputs)
+    assert first["labels"].tolist() == [3, 3]
+    assert_close(first["boxes"][0], torch.tensor([24 / 96, 32 / 64, 32 / 96, 48 / 64]))
+    assert second["labels"].shape == (0,) and second["boxes"].shape == (0, 4)
+
+
+# ---- what depends on the image alone is computed once ----
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_steps", [1, 3, 5])
+def test_only_the_decoder_runs_once_per_step(diffusion_model, num_steps):
+    model, transformer = diffusion_model, diffusion_model.transformer
+    model.sampler.num_steps = num_steps
+    once = [model.backbone, model.neck, transformer.encoder, transformer.enc_output]
+    values = [layer.attentions[1].value_proj for layer in transformer.decoder.layers]
+    counts, handles = count_calls(*once, *values, transformer.decoder, transformer.time_embed)
+    try:
+        model([image()])
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert counts == [1] * len(once) + [1] * len(values) + [num_steps, num_steps]
+
+
+@torch.no_grad()
+def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
+    model, inputs = diffusion_model, [image(64, 96), image(96, 64, image_id=1)]
+    model.sampler.num_steps, model.sampler.seed = 1, 5
+    memory = model.encode(model.preprocess(inputs))
+    assert memory.padding_mask is not None
+    proposals = model.transformer.propose(memory, QUERIES)
+    (only,) = model.sample(memory, proposals, inputs)
+    t = torch.full((2,), only.t)
+    states, _ = model.transformer.decode(memory, model.transformer.content_queries(proposals), only.boxes, t)
+    assert_close(model.class_embed[1](states[-1]), only.prediction.outputs["pred_logits"])
+
+
+# ---- noise ----
+
+
+@torch.no_grad()
+def test_without_a_seed_noise_comes_from_the_global_generator(diffusion_model):
+    def scores(seed):
+        torch.manual_seed(seed)
+        return diffusion_model([image()])[0]["instances"].scores
+
+    assert_close(scores(0), scores(0), rtol=0, atol=0)
+    first, other = scores(0), scores(1)
+    assert len(first) != len(other) or not torch.equal(first, other)
+    torch.manual_seed(0)
+    diffusion_model([image()])
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    for _ in range(1 + diffusion_model.sampler.num_steps):
+        torch.randn(1, QUERIES, 4)
+    assert torch.equal(after, torch.rand(1))
+
+
+@torch.no_grad()
+def test_with_a_seed_noise_depends_on_seed_and_image_id_alone(diffusion_model):
+    def first_boxes(seed, image_id):
+        diffusion_model.sampler.seed = seed
+        torch.manual_seed(image_id)  # of no influence
+        ((first, *_),) = diffusion_model.trajectory([{**image(), "image_id": image_id}])
+        return first["boxes"]
+
+    assert torch.equal(first_boxes(4, 7), first_boxes(4, 7))
+    assert not torch.equal(first_boxes(4, 7), first_boxes(5, 7))
+    assert not torch.equal(first_boxes(4, 7), first_boxes(4, 8))
+    before = torch.get_rng_state()
+    diffusion_model([image()])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("num_steps", [0, 100, 1.5])
+def test_a_number_of_steps_that_is_not_possible_is_refused(diffusion_model, num_steps):
+    diffusion_model.sampler.num_steps = num_steps
+    with pytest.raises(ValueError, match=f"num_steps is {num_steps}; 100 timesteps allow 1 to 99"):
+        diffusion_model([image()])
+
+
+# ---- pictures ----
+
+
+def test_a_trajectory_tells_each_pass_from_noise_to_boxes(diffusion_model):
+    inputs = [{**image(64, 96), "height": 128, "width": 192}, image(64, 64, image_id=1)]
+    torch.manual_seed(3)
+    trajectories = diffusion_model.trajectory(inputs)
+    torch.manual_seed(3)
+    noise = torch.randn(2, QUERIES, 4)
+    assert len(trajectories) == 2
+    for i, (passes, (height, width)) in enumerate(zip(trajectories, ((128, 192), (64, 64)), strict=True)):
+        assert [each["t"] for each in passes] == [99, 66, 33]
+        size = torch.tensor([width, height, width, height])
+        boxes = (noise[i].clamp(-2, 2) / 2 + 1) / 2  # centres lie in the image
+        assert_close(passes[0]["boxes"], box_cxcywh_to_xyxy(boxes) * size)
+        for each in passes:
+            assert set(each) == {"t", "boxes", "pred_boxes", "scores", "classes"}
+            assert each["boxes"].shape == each["pred_boxes"].shape == (QUERIES, 4)
+            assert each["scores"].shape == each["classes"].shape == (QUERIES,)
+            assert each["classes"].dtype == torch.int64 and each["classes"].max() < 7
+            assert not any(each[key].requires_grad for key in ("boxes", "pred_boxes", "scores"))
+
+
+@torch.no_grad()
+def test_the_best_detection_of_a_single_pass_is_the_best_of_its_trajectory(diffusion_model):
+    diffusion_model.sampler.num_steps, diffusion_model.sampler.seed = 1, 0
+    ((only,),) = diffusion_model.trajectory([image()])
+    found = diffusion_model([image()])[0]["instances"]
+    best = only["scores"].argmax()
+    assert_close(found.scores[0], only["scores"][best])
+    box = only["pred_boxes"][best].clamp(min=0).minimum(torch.tensor([96.0, 64.0, 96.0, 64.0]))
+    assert_close(found.pred_boxes.tensor[0], box)
+
+
+def test_a_baseline_has_no_trajectory(models):
+    with pytest.raises(ValueError, match="without diffusion has no denoising trajectory"):
+        models["baseline"].trajectory([image()])
+
+
+# ---- mixed precision ----
+
+
+def test_training_in_bf16_is_finite_with_boxes_in_float32(model):
+    model.train()
+    seen = {}
+    handle = model.criterion.register_forward_hook(lambda _, args, losses: seen.update(args[0]))
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = model(
+                [{**image(), "instances": instances()}, {**image(80, 64, 1), "instances": instances(80, 64)}]
+            )
+            sum(losses.values()).backward()
+    finally:
+        handle.remove()
+    assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert seen["pred_logits"].dtype == torch.bfloat16  # autocast was at work
+    for layer in (seen, *seen["aux_outputs"], seen["enc_outputs"]):
+        assert layer["pred_boxes"].dtype == torch.float32
+
+
+@torch.no_grad()
+def test_inference_in_bf16_is_finite_with_boxes_and_scores_in_float32(model):
+    with torch.autocast("cpu", torch.bfloat16):
+        results = model([image(), image(80, 64, 1)])
+    for result in results:
+        found = result["instances"]
+        assert len(found) > 0
+        assert found.pred_boxes.tensor.dtype == found.scores.dtype == torch.float32
+        assert found.pred_boxes.tensor.isfinite().all() and found.scores.isfinite().all()
+
+
+# ---- parameters and errors ----
+
+
+def test_a_baseline_has_no_parameters_of_time(models):
+    names = {kind: [name for name, _ in models[kind].named_parameters() if "time" in name] for kind in KINDS}
+    assert not names["baseline"] and names["diffusion"]
+
+
+def test_what_the_config_determines_is_not_in_the_state_dict(model):
+    heads = {f"transformer.decoder.{name}" for name in ("class_embed", "bbox_embed")}
+    assert not [name for name in model.state_dict() if "alphas" in name or "betas" in name or "pixel" in name]
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    assert set(model.state_dict()) == parameters
+    assert any(name.startswith(tuple(heads)) for name in parameters)
+
+
+def test_wrong_combinations_are_refused():
+    def attempt(kind, **overrides):
+        settings = config(kind)
+        for key, value in overrides.items():
+            settings[key] = value
+        instantiate(settings)
+
+    with pytest.raises(ValueError, match="model.diffusion and model.diffused_queries go together"):
+        attempt("diffusion", diffused_queries=None)
+    with pytest.raises(ValueError, match="model.diffusion and model.diffused_queries go together"):
+        attempt("baseline", diffused_queries=config("diffusion").diffused_queries)
+    with pytest.raises(ValueError, match="model.diffusion and model.transformer.time_embed go together"):
+        attempt("diffusion", diffusion=None, diffused_queries=None)
+    with pytest.raises(ValueError, match="model.diffusion and model.sampler.*DDIMSampler"):
+        attempt("baseline", sampler=L(DDIMSampler)(num_steps=3, update=L(DDIMUpdate)()))
+    with pytest.raises(ValueError, match="model.diffusion and model.sampler.*SinglePass"):
+        attempt("diffusion", sampler=L(SinglePass)())
+
+
+def test_training_without_instances_is_refused(model):
+    model.train()
+    with pytest.raises(ValueError, match=r"training needs `instances` in every input; one has \['image', 'image_id'\]"):
+        model([{**image(), "instances": instances()}, image(image_id=1)])
+
+
+@pytest.mark.parametrize("label", [7, 80, -1])
+def test_a_class_that_the_model_does_not_have_is_refused(model, label):
+    model.train()
+    with pytest.raises(ValueError, match=f"gt_classes has {label}; num_classes is 7"):
+        model([{**image(), "instances": instances(label=label)}])
