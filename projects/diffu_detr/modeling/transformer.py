@@ -144,12 +144,10 @@ class DeformableTransformer(nn.Module):
         boxes = torch.cat(
             [memory.centres, (0.05 * 2.0**memory.levels)[None, :, None].expand_as(memory.centres)], dim=-1
         )
-        usable = ((boxes > 0.01) & (boxes < 0.99)).all(-1)
-        if memory.padding_mask is not None:
-            usable &= ~memory.padding_mask
+        in_image = ~memory.padding_mask if memory.padding_mask is not None else boxes.new_ones(boxes.shape[:2]).bool()
+        usable = in_image & ((boxes > 0.01) & (boxes < 0.99)).all(-1)
         features = memory.tokens.masked_fill(~usable[..., None], 0.0)
         box_logits = torch.logit(boxes).masked_fill(~usable[..., None], float("inf"))
-        in_image = ~memory.padding_mask if memory.padding_mask is not None else torch.ones_like(usable)
         if (missing := num_queries - features.shape[1]) > 0:
             features = F.pad(features, (0, 0, 0, missing))
             box_logits = F.pad(box_logits, (0, 0, 0, missing), value=float("inf"))

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, SinglePass
 from projects.diffu_detr.modeling.criterion import SetCriterion
-from projects.diffu_detr.modeling.meta_arch import DiffuDETR
+from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
 from tests.golden import fill
 from tests.tiny_models import tiny_config
 
@@ -170,9 +170,10 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     assert memory.padding_mask is not None
     proposals = model.transformer.propose(memory, QUERIES)
     (only,) = model.sample(memory, proposals, inputs)
-    t = torch.full((2,), only.t)
-    states, _ = model.transformer.decode(memory, model.transformer.content_queries(proposals), only.boxes, t)
-    assert_close(model.class_embed[1](states[-1]), only.prediction.outputs["pred_logits"])
+    content = model.transformer.content_queries(proposals)
+    expected = model.decode_layers(memory, Queries(content, only.boxes, t=torch.full((2,), only.t)))[-1]
+    for name in ("pred_logits", "pred_boxes"):
+        assert_close(only.prediction.outputs[name], expected[name])
 
 
 # ---- noise ----
