@@ -8,7 +8,8 @@ from tests.tiny_models import tiny_model
 
 
 @pytest.mark.parametrize(
-    ("name", "config", "steps"), [("dino", "dino_r50", 0), ("diffu_dino", "diffu_dino_r50", 1), ("diffu_dino", "diffu_dino_r50", 3)]
+    ("name", "config", "steps"),
+    [("dino", "dino_r50", 0), ("diffu_dino", "diffu_dino_r50", 1), ("diffu_dino", "diffu_dino_r50", 3)],
 )
 def test_detections_equal_the_reference(name: str, config: str, steps: int):
     model = fill(tiny_model(config), meta(name)["salt"])
@@ -19,7 +20,10 @@ def test_detections_equal_the_reference(name: str, config: str, steps: int):
         with torch.no_grad():
             (result,) = model([inputs])
         instances = result["instances"]
-        expected = {key: torch.from_numpy(detections(name)[f"steps{steps}/image{i}/{key}"]) for key in ("boxes", "scores", "classes")}
+        expected = {
+            key: torch.from_numpy(detections(name)[f"steps{steps}/image{i}/{key}"])
+            for key in ("boxes", "scores", "classes")
+        }
         torch.testing.assert_close(instances.scores, expected["scores"], rtol=0, atol=2e-4)
         torch.testing.assert_close(instances.pred_boxes.tensor, expected["boxes"], rtol=0, atol=0.5)
         torch.testing.assert_close(instances.pred_classes, expected["classes"].long())
