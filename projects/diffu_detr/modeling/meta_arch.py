@@ -5,12 +5,10 @@ once; a diffusion model's start from noise (in training: from diffused ground tr
 """
 
 import zlib
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from detectron2.modeling import detector_postprocess
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
@@ -21,6 +19,7 @@ from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import DenoisingPass, NoiseSource, Prediction, Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
 from layers_diffu_detr.postprocess import Detections, merge_passes, top_detections
+from projects.diffu_detr.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
 from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memory, Proposals
 
 
@@ -153,18 +152,18 @@ class DiffuDETR(nn.Module):
             L maps (B, C, H_l, W_l), padded with zeros, and the valid height and width of each, (B, L, 2) int64 on the
             CPU.
         """
-        groups = [list(range(len(images)))] if self.training else _groups_by_size(images)
+        groups = [list(range(len(images)))] if self.training else groups_by_size(images)
         levels_of_group, valid_sizes = [], [None] * len(images)
         for group in groups:
             batch = ImageList.from_tensors([images[i] for i in group]).tensor
             levels = self.neck(self.backbone(batch))
             levels_of_group.append(levels)
             for i in group:
-                valid_sizes[i] = _valid_sizes(images[i].shape[-2:], batch.shape[-2:], levels)
+                valid_sizes[i] = valid_sizes_of(images[i].shape[-2:], batch.shape[-2:], levels)
         if len(groups) == 1:
             return levels_of_group[0], torch.tensor(valid_sizes)
         order = torch.tensor([i for group in groups for i in group]).argsort().to(self.device)
-        return [_pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], torch.tensor(valid_sizes)
+        return [pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], torch.tensor(valid_sizes)
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[dict[str, Tensor]]:
         """Ground truth per image: `labels` (n,) int64 and `boxes` (n, 4), normalized cxcywh."""
@@ -267,31 +266,6 @@ class DiffuDETR(nn.Module):
 def as_outputs(layers: list[dict[str, Tensor]]) -> dict:
     """Predictions by layer in detrex's form: the last layer's, the others' in `aux_outputs`."""
     return {**layers[-1], "aux_outputs": layers[:-1]}
-
-
-def _groups_by_size(images: list[Tensor]) -> list[list[int]]:
-    """Indices of images of equal size."""
-    groups = defaultdict(list)
-    for i, image in enumerate(images):
-        groups[image.shape].append(i)
-    return list(groups.values())
-
-
-def _valid_sizes(size: tuple[int, int], padded_size: tuple[int, int], levels: list[Tensor]) -> list[list[int]]:
-    """Height and width of the part of each level that an image of `size` in a batch of `padded_size` covers."""
-    return [
-        [
-            -(-side * feature // padded)
-            for side, padded, feature in zip(size, padded_size, level.shape[-2:], strict=True)
-        ]
-        for level in levels
-    ]
-
-
-def _pad_and_cat(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (B_i, C, H_i, W_i), padded with zeros to the largest height and width, as one batch."""
-    height, width = max(x.shape[-2] for x in maps), max(x.shape[-1] for x in maps)
-    return torch.cat([F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in maps])
 
 
 def _image_seed(seed: int, inputs: dict) -> int:

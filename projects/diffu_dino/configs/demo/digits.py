@@ -5,6 +5,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone import ResNet
 from detectron2.modeling.backbone.resnet import BasicBlock
 
+from projects.diffu_detr.modeling.criterion import TargetsAsGiven
+
 from .....configs.common.data.digit_scenes import dataloader, digit_scenes
 from .....configs.common.optim import AdamW as optimizer
 from .....configs.common.schedules import multistep
@@ -36,6 +38,7 @@ model.position_embedding.num_pos_feats = 64
 model.transformer.encoder.update(num_layers=2, feedforward_dim=512)
 model.transformer.decoder.update(num_layers=3, feedforward_dim=512)
 model.num_classes = 10
-model.num_queries = 100
-model.dn_number = 40
+model.num_queries = 200
+model.dn_number = 30
+model.criterion.encoder_targets = L(TargetsAsGiven)()  # teaches the new backbone the classes sooner
 model.select_box_nums_for_evaluation = 100
