@@ -12,8 +12,8 @@ digit_scenes = L(DigitSceneSettings)(
     num_val=100,
     image_size=(136, 168),
     num_digits=(2, 12),
-    digit_size=(24, 48),
-    crowded_fraction=0.3,
+    digit_size=(28, 52),
+    crowded_fraction=0.25,
     min_visible=0.6,
     seed=0,
 )
@@ -21,7 +21,7 @@ digit_scenes = L(DigitSceneSettings)(
 dataloader.train.dataset.names = "digit_scenes_train"
 # No flips: a mirrored digit is another sign.
 dataloader.train.mapper.augmentation = [
-    L(T.ResizeShortestEdge)(short_edge_length=tuple(range(128, 177, 8)), max_size=208, sample_style="choice"),
+    L(T.ResizeShortestEdge)(short_edge_length=tuple(range(120, 161, 8)), max_size=208, sample_style="choice"),
 ]
 dataloader.train.mapper.augmentation_with_crop = None
 dataloader.train.total_batch_size = 4

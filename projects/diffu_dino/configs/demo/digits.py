@@ -19,26 +19,29 @@ train.eval_period = 400
 train.clip_grad.enabled = True
 train.model_ema.enabled = True
 train.model_ema.decay = 0.99
+train.model_ema.use_ema_weights_for_eval_only = True
 train.seed = 0
 lr_multiplier = multistep(train.max_iter, [train.max_iter * 7 // 8], warmup_iters=50)
-optimizer.lr = 4e-4
+optimizer.lr = 5e-4
 optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
 
 model.backbone.freeze_at = 0
-model.backbone.stem.update(out_channels=32, norm="GN")
+model.backbone.stem.update(out_channels=32, norm="BN")
 model.backbone.stages = [
     L(ResNet.make_stage)(
-        block_class=BasicBlock, num_blocks=1, in_channels=c_in, out_channels=c_out, stride_per_block=[stride], norm="GN"
+        block_class=BasicBlock, num_blocks=1, in_channels=c_in, out_channels=c_out, stride_per_block=[stride], norm="BN"
     )
-    for c_in, c_out, stride in ((32, 64, 1), (64, 128, 2), (128, 192, 2), (192, 256, 2))
+    for c_in, c_out, stride in ((32, 32, 1), (32, 64, 2), (64, 128, 2), (128, 192, 2))
 ]
-model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 128), (4, 192), (5, 256))}
+model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 64), (4, 128), (5, 192))}
 model.embed_dim = 128
 model.position_embedding.num_pos_feats = 64
-model.transformer.encoder.update(num_layers=2, feedforward_dim=512)
-model.transformer.decoder.update(num_layers=3, feedforward_dim=512)
+model.transformer.num_feature_levels = 3  # a fourth would be 3 by 3 pixels
+model.transformer.encoder.update(num_layers=2, feedforward_dim=256)
+model.transformer.decoder.update(num_layers=3, feedforward_dim=256)
 model.num_classes = 10
-model.num_queries = 200
-model.dn_number = 30
+model.num_queries = 120
+model.dn_number = 20
 model.criterion.encoder_targets = L(TargetsAsGiven)()  # teaches the new backbone the classes sooner
 model.select_box_nums_for_evaluation = 100
+model.sampler.seed = 0
