@@ -36,7 +36,7 @@ test: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
-demo: export OMP_NUM_THREADS ?= 2
+demo: export OMP_NUM_THREADS ?= 1
 demo: setup
 	$(PY) tools/demo.py
 
