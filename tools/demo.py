@@ -38,7 +38,8 @@ def main() -> None:
     start = time.monotonic()
 
     step(1, "the digit scenes")
-    run("tools/build_digit_scenes.py", "--config-file", args.config_file)
+    scenes = [override for override in args.opts if override.startswith("digit_scenes.")]
+    run("tools/build_digit_scenes.py", "--config-file", args.config_file, *scenes)
     step(2, f"training, {cfg.train.max_iter} iterations")
     train = ["--config-file", args.config_file, "--num-gpus", str(args.num_gpus), "--resume", *args.opts]
     # On the CPU two processes of one thread each beat one process of two: they wait for each other once per iteration

@@ -6,6 +6,7 @@ import math
 import os
 from typing import Any
 
+import torch
 from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
@@ -87,12 +88,21 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Results:
     for key in ("test", "evaluator"):
         if key not in cfg.dataloader:
             raise ValueError(f"evaluation needs dataloader.{key}; dataloader has {', '.join(map(str, cfg.dataloader))}")
+    share_buffers(unwrap(model))
     with preserved_rng():
         loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
         results = inference_on_dataset(unwrap(model), loader, evaluator)
     if comm.is_main_process():
         print_csv_format(results)
     return results
+
+
+@torch.no_grad()
+def share_buffers(model: nn.Module) -> None:
+    """Give every rank the buffers of rank 0, such as batch norm's statistics: what checkpoints hold is evaluated."""
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 def evaluate_in_training(cfg: DictConfig, model: nn.Module, ema: EMAState | None) -> Results:

@@ -14,14 +14,14 @@ from .....configs.common.train import train
 from ..models.diffu_dino_r50 import model
 
 train.output_dir = "./output/digits"
-train.max_iter = 1600
-train.eval_period = 400
+train.max_iter = 1800
+train.eval_period = 450
 train.clip_grad.enabled = True
 train.model_ema.enabled = True
 train.model_ema.decay = 0.99
 train.model_ema.use_ema_weights_for_eval_only = True
 train.seed = 0
-lr_multiplier = multistep(train.max_iter, [train.max_iter * 7 // 8], warmup_iters=50)
+lr_multiplier = multistep(train.max_iter, [train.max_iter * 5 // 6], warmup_iters=50)
 optimizer.lr = 5e-4
 optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
 
@@ -35,12 +35,11 @@ model.backbone.stages = [
 ]
 model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 64), (4, 128), (5, 192))}
 model.embed_dim = 128
-model.position_embedding.num_pos_feats = 64
 model.transformer.num_feature_levels = 3  # a fourth would be 3 by 3 pixels
 model.transformer.encoder.update(num_layers=2, feedforward_dim=256)
 model.transformer.decoder.update(num_layers=3, feedforward_dim=256)
 model.num_classes = 10
-model.num_queries = 120
+model.num_queries = 200
 model.dn_number = 20
 model.criterion.encoder_targets = L(TargetsAsGiven)()  # teaches the new backbone the classes sooner
 model.select_box_nums_for_evaluation = 100
