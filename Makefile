@@ -1,7 +1,7 @@
 # make setup   a virtual environment in .venv with everything in it
 # make test    setup, then ruff and all tests
 # make demo    setup, then data, training, evaluation and pictures
-# make clean   remove the environment, caches and outputs
+# make clean   remove the environment and caches; data and results stay
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -26,8 +26,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-setup: $(STAMPS)/report
-	@cat $<
+setup: $(STAMPS)/deform-attn $(STAMPS)/project
+	@$(PY) tools/show_environment.py
 
 # The tests run in several processes, so each has one thread.
 test: export OMP_NUM_THREADS := 1
@@ -78,6 +78,3 @@ $(STAMPS)/project: $(STAMPS)/detectron2 setup.py pyproject.toml
 	@echo "== this project and its dependencies"
 	@$(PIP) install --quiet -e '.[demo,test]'
 	@touch $@
-
-$(STAMPS)/report: $(STAMPS)/deform-attn $(STAMPS)/project tools/show_environment.py
-	@$(PY) tools/show_environment.py >$@

@@ -40,7 +40,8 @@ class ContrastiveDenoising:
         dn_number: positives per image over all groups: there are dn_number // N groups, at least one; 0: no queries.
         label_noise_ratio: half of it is the probability that a label is replaced.
         box_noise_scale: corners move by up to this many half sizes (positives), by one to two times it (negatives).
-        max_queries: bound of P. Where it binds, images with more than max_queries / 2 targets use a random subset.
+        max_queries: bound of P; None is the larger of 600 and 2 · dn_number. Where it binds, images with more than
+            max_queries / 2 targets use a random subset.
 
     Raises:
         ValueError: num_classes is not positive, dn_number is negative or max_queries is below 2 · dn_number.
@@ -52,12 +53,14 @@ class ContrastiveDenoising:
         dn_number: int = 100,
         label_noise_ratio: float = 0.5,
         box_noise_scale: float = 1.0,
-        max_queries: int = 600,
+        max_queries: int | None = None,
     ):
         if num_classes < 1:
             raise ValueError(f"num_classes is {num_classes}; it must be at least 1")
         if dn_number < 0:
             raise ValueError(f"dn_number is {dn_number}; it must not be negative")
+        if max_queries is None:
+            max_queries = max(600, 2 * dn_number)
         if max_queries < max(2, 2 * dn_number):
             raise ValueError(f"max_queries is {max_queries}; it must be at least {max(2, 2 * dn_number)}")
         self.num_classes = num_classes

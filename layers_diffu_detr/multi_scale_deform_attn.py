@@ -48,22 +48,25 @@ def deform_attn_pytorch(
 
 
 def _compiled_op() -> DeformAttnOp | None:
+    """The package's op; None where it is not installed, or was built without CUDA and there is a GPU."""
     try:
-        from torch_ms_deform_attn import ms_deform_attn
+        from torch_ms_deform_attn import _C, ms_deform_attn
     except ImportError:
         return None
-    return ms_deform_attn
+    return ms_deform_attn if _C.with_cuda or not torch.cuda.is_available() else None
 
 
 def choose_deform_attn_op(choice: str) -> tuple[str, DeformAttnOp]:
     """Resolve `choice` (`auto`, `compiled`, `pytorch`) to the op's name and function.
 
     Raises:
-        ValueError: for any other choice, or for `compiled` where the package is not installed.
+        ValueError: for any other choice, or for `compiled` where the package is not installed or cannot use the GPU.
     """
     compiled = _compiled_op() if choice in ("auto", "compiled") else None
     if choice == "compiled" and compiled is None:
-        raise ValueError(f"{ENV_VARIABLE}=compiled, but the package torch-ms-deform-attn is not installed")
+        raise ValueError(
+            f"{ENV_VARIABLE}=compiled, but the package torch-ms-deform-attn is not installed, or without CUDA"
+        )
     if choice not in ("auto", "compiled", "pytorch"):
         raise ValueError(f"{ENV_VARIABLE} is {choice!r}; allowed are auto, compiled, pytorch")
     return ("compiled", compiled) if compiled is not None else ("pytorch", deform_attn_pytorch)

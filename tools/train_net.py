@@ -20,7 +20,7 @@ from detectron2.utils import comm  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
-from tools.engine.checkpoint import claim_output_dir, load_last  # noqa: E402
+from tools.engine.checkpoint import atomic_write, claim_output_dir, load_last  # noqa: E402
 from tools.engine.config import amp_dtype, load_config  # noqa: E402
 from tools.engine.distributed import run  # noqa: E402
 from tools.engine.evaluation import build_model, evaluate, load_for_eval, write_results  # noqa: E402
@@ -55,7 +55,11 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
     """detectron2's set-up (loggers, config.yaml, cuDNN), the seed, and TF32."""
     cfg.train.seed = resolve_seed(cfg.train.seed)
+    saved = Path(cfg.train.output_dir) / "config.yaml"
+    of_the_run = saved.read_text() if args.eval_only and saved.is_file() else None
     default_setup(cfg, args)
+    if of_the_run is not None and comm.is_main_process():
+        atomic_write(of_the_run, str(saved))  # an evaluation leaves the run's own config in place
     for package in ("layers_diffu_detr", "datasets_utils", "projects"):
         setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name=package)
     if cfg.train.tf32 is not None:

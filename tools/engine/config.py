@@ -19,6 +19,8 @@ def load_config(args: argparse.Namespace) -> DictConfig:
     Raises:
         ValueError: naming the key or file, its value and what is allowed.
     """
+    if late := [opt for opt in args.opts or [] if opt.startswith("--")]:
+        raise ValueError(f"{late[0]} comes after key=value overrides; options come before them")
     if not os.path.isfile(args.config_file):
         raise ValueError(f"--config-file {args.config_file!r}: no such file")
     cfg = LazyConfig.load(args.config_file)

@@ -68,7 +68,7 @@ def load_for_eval(cfg: DictConfig, model: nn.Module, *, resume: bool = False) ->
         raise ValueError(
             f"{error}\n(train.model_ema.use_ema_weights_for_eval_only=False evaluates the plain weights)"
         ) from error
-    if report.initialised and all(not name.startswith("backbone.") for name in report.initialised):
+    if any(not name.startswith("backbone.") for name in report.initialised):
         raise ValueError(f"{path} holds a backbone alone, which cannot be evaluated; set train.init_checkpoint=FILE")
     logger.info(f"Evaluating the {'averaged' if use_ema else 'plain'} weights of {path}")
     return path

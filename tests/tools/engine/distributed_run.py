@@ -21,6 +21,7 @@ from tests.tools.engine.runs import arguments  # noqa: E402
 from tests.tools.engine.tiny import TinyDetector  # noqa: E402
 from tools.engine.config import load_config  # noqa: E402
 from tools.engine.distributed import run  # noqa: E402
+from tools.engine.evaluation import share_buffers  # noqa: E402
 from tools.engine.trainer import Trainer  # noqa: E402
 from tools.engine.training import wrap_ddp  # noqa: E402
 from tools.train_net import main as train_net  # noqa: E402
@@ -87,6 +88,14 @@ def save_all_gradients(folder: Path) -> None:
     save_gradients(small_dino(), dino_batch(), folder / "dino.pth")
 
 
+def save_shared_buffers(folder: Path) -> None:
+    """Batch norm statistics of every rank after sharing, ranks having had their own."""
+    norm = nn.BatchNorm2d(2)
+    norm.running_mean.fill_(comm.get_rank() + 1)
+    share_buffers(norm)
+    torch.save(norm.running_mean, folder / f"buffers_{comm.get_rank()}.pth")
+
+
 @contextmanager
 def rank_1_in_iteration_2(action: str) -> Iterator[None]:
     """Rank 1 gets a signal, or a loss that is not finite."""
@@ -110,6 +119,7 @@ def rank_1_in_iteration_2(action: str) -> Iterator[None]:
 def main(args: argparse.Namespace) -> None:
     """Everything that the tests look at, one after the other."""
     save_all_gradients(OUT)
+    save_shared_buffers(OUT)
     train_net(arguments(f"train.output_dir={OUT / 'whole'}"))
     try:
         with rank_1_in_iteration_2("signal"):

@@ -3,6 +3,7 @@ from omegaconf import OmegaConf
 
 from tests.tools.engine.runs import CONFIG, arguments
 from tools.engine.config import load_config, resolve_device
+from tools.train_net import argument_parser
 
 
 def test_overrides_change_the_config():
@@ -50,3 +51,9 @@ def test_missing_config_file_is_named():
 def test_the_common_config_names_every_setting_that_is_checked():
     train = load_config(arguments()).train
     assert OmegaConf.is_dict(train) and CONFIG.is_file()
+
+
+def test_option_behind_the_overrides_is_named():
+    args = argument_parser().parse_args(["--eval-only", "train.init_checkpoint=x.pth", "--config-file", str(CONFIG)])
+    with pytest.raises(ValueError, match="--config-file comes after key=value overrides"):
+        load_config(args)

@@ -32,6 +32,11 @@ def test_two_processes_give_the_gradients_of_one(tmp_path, job, model):
         torch.testing.assert_close(grad, two["grads"][name], rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def test_ranks_evaluate_the_buffers_of_rank_0(job):
+    for rank in (0, 1):
+        torch.testing.assert_close(load(job / f"buffers_{rank}.pth"), torch.ones(2))
+
+
 def test_signal_to_one_rank_stops_all_after_the_same_iteration(job):
     assert {(job / f"stop_{rank}").read_text() for rank in (0, 1)} == {"143 model_0000002.pth"}
 

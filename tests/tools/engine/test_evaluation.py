@@ -38,7 +38,9 @@ def test_averaged_and_plain_weights_as_configured(trained, tmp_path):
 
 def test_resume_takes_the_runs_last_checkpoint(trained):
     folder, results = trained
-    assert eval_only(folder, flags=("--resume",))["bbox"]["AP"] == results["bbox"]["AP"]
+    config = (folder / "config.yaml").read_text()
+    assert eval_only(folder, "train.log_period=7", flags=("--resume",))["bbox"]["AP"] == results["bbox"]["AP"]
+    assert (folder / "config.yaml").read_text() == config, "the run's own config is not written over"
 
 
 def test_evaluation_during_training_can_report_both(trained):
