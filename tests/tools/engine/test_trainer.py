@@ -27,7 +27,7 @@ def trained(steps: int = 2, *, noise: float = 0.0, nan_at: int = -1, lr: float =
     return trainer
 
 
-def test_accumulation_gives_the_gradient_of_the_whole_batch():
+def test_accumulation_of_a_mean_over_images_gives_the_gradient_of_the_whole_batch():
     whole, parts = trained(), trained(accumulation_steps=4)
     for (name, p), q in zip(whole.model.named_parameters(), parts.model.parameters(), strict=True):
         torch.testing.assert_close(p, q, msg=name)
