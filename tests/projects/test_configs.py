@@ -1,6 +1,8 @@
 """Every config file: it loads from any directory, its model can be built, its values follow each other, it is thin."""
 
 import ast
+import copy
+import functools
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,16 @@ DELTAS = [path for path in RUNS if path.parent.name != "demo"]
 MOST_ASSIGNMENTS = 15
 
 
+@functools.cache
+def _read(path: Path) -> DictConfig:
+    return LazyConfig.load(str(path))
+
+
+def load(path: Path) -> DictConfig:
+    """A copy of the config of `path`, which is read once."""
+    return copy.deepcopy(_read(path))
+
+
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
@@ -38,17 +50,17 @@ def another_directory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", COMMON, ids=name)
 def test_common_config_loads(path: Path):
-    assert len(LazyConfig.load(str(path)))
+    assert len(load(path))
 
 
 @pytest.mark.parametrize("path", MODELS, ids=name)
 def test_model_is_built(path: Path):
-    build(LazyConfig.load(str(path)).model)
+    build(load(path).model)
 
 
 @pytest.mark.parametrize("path", RUNS, ids=name)
 def test_run_is_complete(path: Path):
-    cfg = LazyConfig.load(str(path))
+    cfg = load(path)
     assert {"model", "dataloader", "optimizer", "lr_multiplier", "train"} <= cfg.keys()
     model = build(cfg.model)
     assert instantiate(cfg.lr_multiplier)(1.0) < instantiate(cfg.lr_multiplier)(0.5) <= 1.0
@@ -59,18 +71,18 @@ def test_run_is_complete(path: Path):
 
 @pytest.mark.parametrize("path", RUNS, ids=name)
 def test_schedule_covers_the_run(path: Path):
-    cfg = LazyConfig.load(str(path))
+    cfg = load(path)
     assert cfg.lr_multiplier.scheduler.num_updates == cfg.train.max_iter
 
 
 def test_every_run_has_an_output_folder_of_its_own():
-    folders = [LazyConfig.load(str(path)).train.output_dir for path in RUNS]
+    folders = [load(path).train.output_dir for path in RUNS]
     assert len(set(folders)) == len(folders)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=name)
 def test_number_of_classes_reaches_every_part(path: Path):
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(str(path)), ["model.num_classes=5"])
+    cfg = LazyConfig.apply_overrides(load(path), ["model.num_classes=5"])
     model = build(cfg.model)
     assert {head.out_features for head in model.class_embed} == {5}
     assert model.criterion.num_classes == model.denoising.num_classes == 5
@@ -94,7 +106,7 @@ def test_number_of_queries_and_layers_reach_every_part(path: Path):
         "model.transformer.decoder.num_layers=2",
         "model.transformer.num_feature_levels=5",
     ]
-    model = build(LazyConfig.apply_overrides(LazyConfig.load(str(path)), overrides).model)
+    model = build(LazyConfig.apply_overrides(load(path), overrides).model)
     learned_content = model.transformer.tgt_embed
     assert learned_content is None or learned_content.num_embeddings == 11
     assert len(model.class_embed) == len(model.bbox_embed) == 3
@@ -105,7 +117,7 @@ def test_number_of_queries_and_layers_reach_every_part(path: Path):
 @pytest.mark.parametrize("path", RUNS, ids=name)
 def test_image_format_is_stated_once(path: Path):
     """The loaders read images in the order of channels that the model expects."""
-    cfg = LazyConfig.load(str(path))
+    cfg = load(path)
     assert cfg.dataloader.train.mapper.img_format == cfg.dataloader.test.mapper.img_format == cfg.model.input_format
 
 
@@ -134,4 +146,4 @@ def test_no_interpolation_is_left_dangling(path: Path):
             if isinstance(value, DictConfig | ListConfig):
                 visit(value)
 
-    visit(LazyConfig.load(str(path)))
+    visit(load(path))
