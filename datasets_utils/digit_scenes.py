@@ -47,8 +47,8 @@ class DigitSceneSettings:
     num_val: int = 100
     image_size: Sequence[int] = (136, 168)
     num_digits: Sequence[int] = (2, 12)
-    digit_size: Sequence[int] = (22, 46)
-    crowded_fraction: float = 0.3
+    digit_size: Sequence[int] = (28, 52)
+    crowded_fraction: float = 0.25
     min_visible: float = 0.6
     seed: int = 0
 
