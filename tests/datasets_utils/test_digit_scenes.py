@@ -104,9 +104,9 @@ def test_a_scene_does_not_depend_on_how_many_there_are(num_train):
 
 
 def test_seed_split_and_index_each_give_another_scene():
-    first = compose_scene(DigitSceneSettings(seed=0, image_size=(96, 96)), "train", 0)
+    first = compose_scene(DigitSceneSettings(seed=0, image_size=(112, 112)), "train", 0)
     for seed, split, index in ((1, "train", 0), (0, "val", 0), (0, "train", 1)):
-        other = compose_scene(DigitSceneSettings(seed=seed, image_size=(96, 96)), split, index)
+        other = compose_scene(DigitSceneSettings(seed=seed, image_size=(112, 112)), split, index)
         assert (first.image != other.image).any()
 
 
