@@ -1,4 +1,4 @@
-"""Boxes: conversions, overlaps, the logit of a coordinate. Nothing here waits for the device, `check_boxes` aside."""
+"""Boxes: conversions, overlaps, the logit of a coordinate. Nothing here waits for the device."""
 
 import torch
 
@@ -61,18 +61,3 @@ def paired_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
 def pairwise_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
     """Generalized IoU (..., N, M) of every box in `a_xyxy` (..., N, 4) with every box in `b_xyxy` (..., M, 4)."""
     return _generalized_overlap(a_xyxy[..., :, None, :], b_xyxy[..., None, :, :])
-
-
-def check_boxes(boxes: torch.Tensor, name: str = "boxes") -> None:
-    """Check centre-and-size boxes (..., 4); waits for the device, so keep it out of a forward.
-
-    Raises:
-        ValueError: the last dimension is not 4, a value is not finite, or a width or height is negative.
-    """
-    if boxes.shape[-1:] != (4,):
-        raise ValueError(f"{name} has shape {tuple(boxes.shape)}; the last dimension must be 4 (cx, cy, w, h)")
-    flat = boxes.reshape(-1, 4)
-    for wrong, what in ((~flat.isfinite().all(-1), "is not finite"), ((flat[:, 2:] < 0).any(-1), "has negative size")):
-        if wrong.any():
-            row = int(wrong.nonzero()[0])
-            raise ValueError(f"{name}: box {row} {what}: {flat[row].tolist()}; finite values, w and h >= 0 allowed")

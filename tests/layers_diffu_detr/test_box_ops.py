@@ -8,7 +8,6 @@ from layers_diffu_detr.box_ops import (
     box_area,
     box_cxcywh_to_xyxy,
     box_xyxy_to_cxcywh,
-    check_boxes,
     inverse_sigmoid,
     paired_giou,
     paired_iou,
@@ -68,21 +67,3 @@ def test_inverse_sigmoid_inverts_and_is_bounded():
     bounded = inverse_sigmoid(torch.tensor([-1.0, 0.0, 1.0, 2.0]))
     limit = torch.log(torch.tensor(1000.0))
     assert_close(bounded, torch.stack([-limit, -limit, limit, limit]))
-
-
-@pytest.mark.parametrize(
-    ("boxes", "message"),
-    [
-        (torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.5, float("nan"), 0.1, 0.1]]), "gt: box 1 is not finite"),
-        (torch.tensor([[0.5, 0.5, -0.1, 0.1]]), "gt: box 0 has negative size"),
-        (torch.zeros(2, 5), "last dimension must be 4"),
-    ],
-)
-def test_check_boxes_names_the_box(boxes, message):
-    with pytest.raises(ValueError, match=message):
-        check_boxes(boxes, "gt")
-
-
-def test_check_boxes_accepts_empty_and_degenerate_boxes():
-    check_boxes(torch.zeros(0, 4))
-    check_boxes(torch.tensor([[0.5, 0.5, 0.0, 0.0]]))

@@ -61,7 +61,6 @@ def save_replay(
         "rng": rng,
         "iteration": iteration,
         "losses": losses,
-        "world_size": comm.get_world_size(),
     }
     atomic_save(state, path)
     return path
