@@ -1,6 +1,7 @@
 """The loss of a DETR: match every layer's predictions with the ground truths, compare the matched pairs."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from .losses import MatchedPairs, giou_loss, l1_loss
 from .matcher import Indices, Predictions
 
 ClassLoss = Callable[[Tensor, MatchedPairs], Tensor]
+PairWeights = Callable[[Tensor, MatchedPairs], Tensor]
 
 
 class ClassAgnosticTargets:
@@ -40,6 +42,7 @@ class SetCriterion(nn.Module):
         weight_dict: weight per kind of loss (`loss_class`, `loss_bbox`, `loss_giou`); expanded here to every layer.
         num_layers: decoder layers, for the expansion.
         encoder_targets: what the encoder's proposals are compared with, made from the targets.
+        pair_weights: from logits (B, Q, K) and pairs to how much each pair counts, (M,); None: all the same.
 
     Attributes:
         weight_dict: weight per name of loss, e.g. `loss_bbox_0`, `loss_giou_enc`.
@@ -54,6 +57,7 @@ class SetCriterion(nn.Module):
         weight_dict: Mapping[str, float],
         num_layers: int,
         encoder_targets: Callable[[list[Target]], list[Target]],
+        pair_weights: PairWeights | None = None,
     ):
         super().__init__()
         self.num_classes = num_classes
@@ -61,6 +65,7 @@ class SetCriterion(nn.Module):
         self.class_loss = class_loss
         self.num_layers = num_layers
         self.encoder_targets = encoder_targets
+        self.pair_weights = pair_weights
         self.weight_dict = self._expand(weight_dict)
 
     def forward(
@@ -82,7 +87,7 @@ class SetCriterion(nn.Module):
         losses = {}
         indices = self.matcher.match_layers(list(layers.values()))
         for (suffix, (predictions, layer_targets)), layer_indices in zip(layers.items(), indices, strict=True):
-            layer_losses = self.layer_losses(predictions, layer_targets, layer_indices)
+            layer_losses = self.layer_losses(predictions, layer_targets, layer_indices, self.pair_weights)
             losses.update({name + suffix: loss / num_boxes for name, loss in layer_losses.items()})
         return losses
 
@@ -97,12 +102,20 @@ class SetCriterion(nn.Module):
             raise ValueError(f"no weight for {missing}: weight_dict has {sorted(self.weight_dict)}")
         return {name: loss * self.weight_dict[name] for name, loss in losses.items()}
 
-    def layer_losses(self, predictions: Predictions, targets: list[Target], indices: Indices) -> dict[str, Tensor]:
+    def layer_losses(
+        self,
+        predictions: Predictions,
+        targets: list[Target],
+        indices: Indices,
+        pair_weights: PairWeights | None = None,
+    ) -> dict[str, Tensor]:
         """One layer's losses as sums, in float32 whatever the autocast."""
-        logits = predictions["pred_logits"].float()
+        logits = predictions["pred_logits"]
         if logits.shape[-1] != self.num_classes:
             raise ValueError(f"pred_logits has {logits.shape[-1]} classes; num_classes is {self.num_classes}")
         pairs = gather_pairs(predictions["pred_boxes"].float(), targets, indices)
+        if pair_weights is not None:
+            pairs = replace(pairs, weights=pair_weights(logits, pairs))
         return {
             "loss_class": self.class_loss(logits, pairs),
             "loss_bbox": l1_loss(pairs),
@@ -132,6 +145,7 @@ def gather_pairs(pred_boxes: Tensor, targets: list[Target], indices: Indices) ->
     return MatchedPairs(
         image=image,
         query=query,
+        target=torch.cat([matched for _, matched in indices]),
         labels=torch.cat([t["labels"][matched] for t, (_, matched) in zip(targets, indices, strict=True)]),
         pred_boxes=pred_boxes[image, query],
         target_boxes=torch.cat([t["boxes"][matched] for t, (_, matched) in zip(targets, indices, strict=True)]).float(),

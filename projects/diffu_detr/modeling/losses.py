@@ -1,4 +1,4 @@
-"""Classification losses of set prediction. Each is an object for the criterion's `class_loss` slot."""
+"""Losses of set prediction. A classification loss is an object for the criterion's `class_loss` slot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,8 +6,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, paired_giou
+
+# Entries of the logits that are worked on at a time: bounds the intermediate tensors to some 64 MiB each.
+_CHUNK = 2**24
 
 
 @dataclass(frozen=True)
@@ -16,23 +20,84 @@ class MatchedPairs:
 
     Attributes:
         image, query: (M,) int64, where the pair's prediction lies in (B, Q, ...).
+        target: (M,) int64, the target's place among those of its image.
         labels: (M,) int64, the target's class.
         pred_boxes, target_boxes: (M, 4) normalized cxcywh, float32.
+        weights: (M,) float32, how much each pair counts; None: all the same.
     """
 
     image: Tensor
     query: Tensor
+    target: Tensor
     labels: Tensor
     pred_boxes: Tensor
     target_boxes: Tensor
+    weights: Tensor | None = None
 
-    def logits(self, pred_logits: Tensor) -> Tensor:
-        """The pairs' logits (M,) for their own class, of `pred_logits` (B, Q, K)."""
-        return pred_logits[self.image, self.query, self.labels]
+    @property
+    def entries(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the pairs' own classes lie in (B, Q, K)."""
+        return self.image, self.query, self.labels
 
     def overlap(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """`measure`, e.g. `paired_giou`, (M,) of predicted and target boxes."""
         return measure(box_cxcywh_to_xyxy(self.pred_boxes), box_cxcywh_to_xyxy(self.target_boxes))
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Weighted sum of one value per pair, (M,)."""
+        return (values if self.weights is None else values * self.weights).sum()
+
+
+class _Background(torch.autograd.Function):
+    """See `background_and_pairs`. With classes in thousands the logits are most of a training step's memory: here
+    nothing of their size is kept but they themselves, and their gradient is made once, pairs included."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, gamma: float, detached: bool, *entries: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.gamma, ctx.detached = gamma, detached
+        ctx.save_for_backward(logits, *entries)
+        parts = [(x.sigmoid() ** gamma * F.softplus(x)).sum() for x in _chunks(logits)]
+        return torch.stack(parts).sum(), logits[entries].float()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, background: Tensor, pairs: Tensor) -> tuple[Tensor | None, ...]:
+        logits, *entries = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        for part, x in zip(gradient.split(_rows(logits), dim=1), _chunks(logits), strict=True):
+            probability = x.sigmoid()
+            slope = probability if ctx.detached else probability + ctx.gamma * (1 - probability) * F.softplus(x)
+            part.copy_(background * probability**ctx.gamma * slope)
+        gradient.index_put_(tuple(entries), pairs.to(gradient.dtype), accumulate=True)
+        return gradient, None, None, *(None for _ in entries)
+
+
+def _rows(logits: Tensor) -> int:
+    """How many queries of `logits` (B, Q, K) make a chunk."""
+    return max(1, _CHUNK // max(1, logits.shape[0] * logits.shape[2]))
+
+
+def _chunks(logits: Tensor) -> list[Tensor]:
+    return [part.float() for part in logits.split(_rows(logits), dim=1)]
+
+
+def background_and_pairs(
+    pred_logits: Tensor, pairs: MatchedPairs, gamma: float, *, detached: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The loss p^γ · softplus(x) of every logit x, as if all were background, and the logits of the pairs.
+
+    A classification loss adds the pairs' difference; no tensor of one-hot targets, B · Q · K, is made.
+
+    Args:
+        pred_logits: (B, Q, K) of any floating-point type.
+        pairs: tell which entries are no background.
+        gamma: of the weight p^γ.
+        detached: the weight is a constant for the gradient.
+
+    Returns:
+        The sum () and the pairs' logits (M,), float32.
+    """
+    return _Background.apply(pred_logits, gamma, detached, *pairs.entries)
 
 
 class FocalLoss:
@@ -44,15 +109,10 @@ class FocalLoss:
 
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
         """Sum over all queries and classes of `pred_logits` (B, Q, K), not normalized."""
-        # Every entry as a negative, then the pairs' difference: no one-hot tensor of B · Q · K is made.
-        matched = pairs.logits(pred_logits)
-        return self._negative(pred_logits).sum() + (self._positive(matched) - self._negative(matched)).sum()
-
-    def _positive(self, logits: Tensor) -> Tensor:
-        return self.alpha * (-logits).sigmoid() ** self.gamma * F.softplus(-logits)
-
-    def _negative(self, logits: Tensor) -> Tensor:
-        return (1 - self.alpha) * logits.sigmoid() ** self.gamma * F.softplus(logits)
+        background, matched = background_and_pairs(pred_logits, pairs, self.gamma)
+        positive = self.alpha * (-matched).sigmoid() ** self.gamma * F.softplus(-matched)
+        negative = (1 - self.alpha) * matched.sigmoid() ** self.gamma * F.softplus(matched)
+        return (1 - self.alpha) * background + (positive - negative).sum()
 
 
 class VarifocalLoss:
@@ -75,20 +135,19 @@ class VarifocalLoss:
 
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
         """Sum over all queries and classes of `pred_logits` (B, Q, K), not normalized."""
-        matched, quality = pairs.logits(pred_logits), pairs.overlap(self.quality).detach()
+        background, matched = background_and_pairs(pred_logits, pairs, self.gamma, detached=True)
+        quality = pairs.overlap(self.quality).detach()
         # Cross entropy of a logit x with the soft target q: softplus(x) - q x.
         positive = quality * (F.softplus(matched) - quality * matched)
-        return self._negative(pred_logits).sum() + (positive - self._negative(matched)).sum()
-
-    def _negative(self, logits: Tensor) -> Tensor:
-        return (1 - self.alpha) * logits.detach().sigmoid() ** self.gamma * F.softplus(logits)
+        negative = (1 - self.alpha) * matched.detach().sigmoid() ** self.gamma * F.softplus(matched)
+        return (1 - self.alpha) * background + (positive - negative).sum()
 
 
 def l1_loss(pairs: MatchedPairs) -> Tensor:
-    """Sum of the absolute differences of predicted and target cx, cy, w, h."""
-    return (pairs.pred_boxes - pairs.target_boxes).abs().sum()
+    """Sum of the absolute differences of predicted and target cx, cy, w, h, weighted."""
+    return pairs.sum((pairs.pred_boxes - pairs.target_boxes).abs().sum(-1))
 
 
 def giou_loss(pairs: MatchedPairs) -> Tensor:
-    """Sum of 1 - GIoU of the pairs."""
-    return torch.sum(1 - pairs.overlap(paired_giou))
+    """Sum of 1 - GIoU of the pairs, weighted."""
+    return pairs.sum(1 - pairs.overlap(paired_giou))

@@ -64,7 +64,8 @@ def leaves(outputs):
 
 def make_pairs(quality_boxes=((0.5, 0.5, 1.0, 1.0), (0.5, 0.5, 0.5, 0.5))):
     pred, target = torch.tensor(quality_boxes)
-    return MatchedPairs(torch.tensor([0]), torch.tensor([1]), torch.tensor([2]), pred[None], target[None])
+    image, query, first, label = (torch.tensor([i]) for i in (0, 1, 0, 2))
+    return MatchedPairs(image, query, first, label, pred[None], target[None])
 
 
 def test_focal_loss_is_the_textbook_one():
