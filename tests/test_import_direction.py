@@ -1,4 +1,4 @@
-"""Who may import whom: torch -> ldm -> layers_diffu_detr -> projects/diffu_detr -> projects/diffu_dino."""
+"""Who may import whom: torch -> ldm -> layers_diffu_detr -> projects/diffu_detr -> diffu_dino -> diffu_align_detr."""
 
 import ast
 from collections.abc import Iterator
@@ -16,10 +16,17 @@ ALLOWED = {
     "layers_diffu_detr.ldm": ("layers_diffu_detr.ldm",),  # not the rest of layers_diffu_detr
     "projects.diffu_detr.modeling": ("layers_diffu_detr",),
     "projects.diffu_dino.modeling": ("layers_diffu_detr", "projects.diffu_detr.modeling"),
+    "projects.diffu_align_detr.modeling": (
+        "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling"
+    ),
     "datasets_utils": (),
     "configs": ("layers_diffu_detr", "datasets_utils"),
     "projects.diffu_dino.configs": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling", "configs", "datasets_utils"
+    ),
+    "projects.diffu_align_detr.configs": (
+        "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_align_detr.modeling",
+        "projects.diffu_dino.configs", "configs", "datasets_utils",
     ),
     "tools": ROOMS[:-1],
     "tests": ROOMS,

@@ -11,12 +11,16 @@ from omegaconf import DictConfig
 from tests.golden import TinyBackbone
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ROOT / "projects" / "diffu_dino" / "configs" / "models"
 
 
 def tiny_config(name: str, **overrides) -> DictConfig:
-    """The model config `name` (`dino_r50`, `diffu_dino_r50`) on the stub backbone, small; `overrides` by key."""
-    model = LazyConfig.load(str(MODELS / f"{name}.py")).model
+    """The model config `name` (`dino_r50`, `diffu_aligndetr_r50`, ...) made tiny; `overrides` by key."""
+    (path,) = ROOT.glob(f"projects/*/configs/models/{name}.py")
+    return shrink(LazyConfig.load(str(path)).model, **overrides)
+
+
+def shrink(model: DictConfig, **overrides) -> DictConfig:
+    """The model tree `model`, changed in place to be small, on the stub backbone; `overrides` by key."""
     model.backbone = L(TinyBackbone)()
     model.neck.input_shapes = {name: ShapeSpec(channels=c) for name, c in (("res3", 16), ("res4", 24), ("res5", 32))}
     model.transformer.encoder.num_layers = 1

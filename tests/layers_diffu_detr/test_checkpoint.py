@@ -17,7 +17,8 @@ from torch.testing import assert_close
 from layers_diffu_detr.checkpoint import load_weights, read_checkpoint
 from tests.golden import fill, full_size_keys
 
-CONFIGS = Path(__file__).resolve().parents[2] / "projects/diffu_dino/configs/dino-resnet"
+PROJECTS = Path(__file__).resolve().parents[2] / "projects"
+CONFIGS = PROJECTS / "diffu_dino/configs/dino-resnet"
 
 
 class Norm(nn.Module):
@@ -281,14 +282,16 @@ def test_broken_and_absent_files(model, tmp_path):
 @pytest.mark.parametrize(
     ("keys", "config"),
     [
-        ("diffu_dino_r50_coco", "coco-r50-4scales-50ep"),
-        ("diffu_dino_r101_coco", "coco-r101-4scales-12ep"),
-        ("dino_r50_coco", "baseline-dino-r50-4scales-12ep"),
+        ("diffu_dino_r50_coco", "diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep"),
+        ("diffu_dino_r101_coco", "diffu_dino/configs/dino-resnet/coco-r101-4scales-12ep"),
+        ("dino_r50_coco", "diffu_dino/configs/dino-resnet/baseline-dino-r50-4scales-12ep"),
+        ("diffu_align_detr_r50_coco", "diffu_align_detr/configs/coco-r50-4scales-24ep"),
+        ("align_detr_r50_coco", "diffu_align_detr/configs/baseline-aligndetr-r50-4scales-24ep"),
     ],
 )
 def test_published_names_fit_the_configs(keys, config):
     with torch.device("meta"):
-        model = instantiate(LazyConfig.load(str(CONFIGS / f"{config}.py")).model)
+        model = instantiate(LazyConfig.load(str(PROJECTS / f"{config}.py")).model)
     names = full_size_keys(keys)
     # One zero seen as a tensor of any shape: no memory, and the model has no storage to copy to.
     report = load_weights(model, {name: torch.zeros(()).expand(shape) for name, shape in names.items()})

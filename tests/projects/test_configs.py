@@ -17,7 +17,7 @@ from tests.tiny_models import tiny_model
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = sorted((ROOT / "configs").rglob("*.py"))
 MODELS = sorted(ROOT.glob("projects/*/configs/models/*.py"))
-RUNS = [path for path in sorted(ROOT.glob("projects/*/configs/*/*.py")) if path not in MODELS]
+RUNS = [path for path in sorted(ROOT.glob("projects/*/configs/**/*.py")) if path not in MODELS]
 # The demo shrinks every part of the model, which takes a line for each.
 DELTAS = [path for path in RUNS if path.parent.name != "demo"]
 MOST_ASSIGNMENTS = 15
@@ -50,7 +50,7 @@ def another_directory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", COMMON, ids=name)
 def test_common_config_loads(path: Path):
-    assert len(load(path))
+    assert isinstance(load(path), DictConfig)
 
 
 @pytest.mark.parametrize("path", MODELS, ids=name)
@@ -85,14 +85,16 @@ def test_number_of_classes_reaches_every_part(path: Path):
     cfg = LazyConfig.apply_overrides(load(path), ["model.num_classes=5"])
     model = build(cfg.model)
     assert {head.out_features for head in model.class_embed} == {5}
-    assert model.criterion.num_classes == model.denoising.num_classes == 5
-    assert model.label_enc.num_embeddings in (5, 6)  # released diffusion models have one row for filler boxes
+    assert model.criterion.num_classes == 5
+    if hasattr(model, "denoising"):
+        assert model.denoising.num_classes == 5
+        assert model.label_enc.num_embeddings in (5, 6)  # released diffusion models have one row for filler boxes
 
 
 @pytest.mark.parametrize("path", MODELS, ids=name)
 def test_embedding_dimension_reaches_every_part(path: Path):
     model = tiny_model(path.stem, embed_dim=64)
-    assert model.label_enc.embedding_dim == model.transformer.level_embeds.shape[1] == 64
+    assert model.transformer.level_embeds.shape[1] == 64
     instances = Instances((64, 64), gt_boxes=Boxes([[8.0, 8, 40, 48]]), gt_classes=torch.tensor([1]))
     inputs = [{"image": torch.zeros(3, 64, 64), "instances": instances}]
     assert len(model(inputs)[0]["instances"])

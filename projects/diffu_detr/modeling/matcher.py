@@ -58,7 +58,8 @@ class HungarianMatcher(nn.Module):
         """Match many layers and wait for the device once: all costs travel to the host together.
 
         Args:
-            layers: one or more; per layer its predictions and what they are matched with.
+            layers: one or more; per layer its predictions and what they are matched with. The criterion's order: the
+                last decoder layer, the other ones, the encoder's proposals.
 
         Returns:
             Per layer and image (query indices, target indices) on the predictions' device. A batch, an image or a
@@ -69,9 +70,10 @@ class HungarianMatcher(nn.Module):
         costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
         host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
         indices = []
-        for cost, host_cost, (_, targets) in zip(costs, host_costs, layers, strict=True):
+        matches = self.matches_per_target(len(layers))
+        for cost, host_cost, (_, targets), most in zip(costs, host_costs, layers, matches, strict=True):
             cost = host_cost.view(cost.shape)
-            indices.append([self.assign(cost[i, :, : len(t["labels"])]) for i, t in enumerate(targets)])
+            indices.append([self.assign(cost[i, :, : len(t["labels"])], most) for i, t in enumerate(targets)])
         return _to_device(indices, costs[0].device)
 
     def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
@@ -87,13 +89,23 @@ class HungarianMatcher(nn.Module):
         giou = pairwise_giou(box_cxcywh_to_xyxy(pred_boxes), box_cxcywh_to_xyxy(boxes))
         return self.cost_class * (positive - negative) + self.cost_bbox * l1 - self.cost_giou * giou
 
-    def assign(self, cost: Tensor) -> tuple[Tensor, Tensor]:
-        """Solve one image's cost matrix (Q, n) on the host: (query indices, target indices)."""
+    def matches_per_target(self, num_layers: int) -> list[int]:
+        """How many queries at most a target of each layer is assigned to, in `match_layers`' order."""
+        return [1] * num_layers
+
+    def assign(self, cost: Tensor, matches: int = 1) -> tuple[Tensor, Tensor]:
+        """Solve one image's cost matrix (Q, n) on the host: (query indices, target indices).
+
+        Every target gets the same number of queries: `matches`, or fewer where that were more than half of the queries,
+        but at least one if the queries suffice.
+        """
+        num_queries, num_targets = cost.shape
+        matches = max(1, min(matches, num_queries // max(1, 2 * num_targets)))
         # What is not finite is matched first, so that it shows in the losses, under their names and in every process,
         # where training stops; an error here would leave the other processes waiting.
         finite = torch.where(cost.isfinite(), cost, -_FIRST)
-        queries, matched = linear_sum_assignment(finite.numpy())
-        return torch.from_numpy(queries), torch.from_numpy(matched)
+        queries, matched = linear_sum_assignment(finite.repeat(1, matches).numpy())
+        return torch.from_numpy(queries), torch.from_numpy(matched % max(1, num_targets))
 
 
 def _to_device(indices: list[Indices], device: torch.device) -> list[Indices]:

@@ -9,7 +9,14 @@ from tests.tiny_models import tiny_model
 
 @pytest.mark.parametrize(
     ("name", "config", "steps"),
-    [("dino", "dino_r50", 0), ("diffu_dino", "diffu_dino_r50", 1), ("diffu_dino", "diffu_dino_r50", 3)],
+    [
+        ("dino", "dino_r50", 0),
+        ("diffu_dino", "diffu_dino_r50", 1),
+        ("diffu_dino", "diffu_dino_r50", 3),
+        ("align_detr", "aligndetr_r50", 0),
+        ("diffu_align_detr", "diffu_aligndetr_r50", 1),
+        ("diffu_align_detr", "diffu_aligndetr_r50", 3),
+    ],
 )
 def test_detections_equal_the_reference(name: str, config: str, steps: int):
     model = fill(tiny_model(config), meta(name)["salt"])

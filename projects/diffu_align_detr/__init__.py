@@ -1,0 +1,1 @@
+"""DiffuAlignDETR and its baseline Align-DETR: DiffuDINO and DINO with another matcher and another loss."""

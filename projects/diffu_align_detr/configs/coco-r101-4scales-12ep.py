@@ -1,0 +1,17 @@
+"""DiffuAlignDETR, ResNet-101, COCO, 12 epochs. 51.7 AP in the paper."""
+
+from ....configs.common.data.coco_detr import dataloader
+from ....configs.common.optim import AdamW as optimizer
+from ....configs.common.schedules import lr_multiplier_12ep as lr_multiplier
+from ....configs.common.train import train
+from .models.diffu_aligndetr_r50 import model
+
+train.init_checkpoint = "detectron2://ImageNetPretrained/torchvision/R-101.pkl"
+train.output_dir = "./output/diffu_aligndetr_r101_4scales_12ep"
+train.max_iter = 90000  # 12 epochs of 7,500 iterations
+train.clip_grad.enabled = True
+train.model_ema.enabled = True
+train.model_ema.decay = 0.9997
+train.model_ema.use_ema_weights_for_eval_only = True
+
+model.backbone.stages.depth = 101

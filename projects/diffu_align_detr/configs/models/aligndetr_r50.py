@@ -1,0 +1,19 @@
+"""Align-DETR with a ResNet-50: DINO with the mixed matcher, the IoU-aware class loss and rank weights."""
+
+from detectron2.config import LazyCall as L
+
+from projects.diffu_align_detr.modeling.losses import IABCELoss, RankWeights
+from projects.diffu_align_detr.modeling.matcher import MixedMatcher, mixed_match_num
+
+from ....diffu_dino.configs.models.dino_r50 import model
+
+model.criterion.matcher = L(MixedMatcher)(
+    match_num=L(mixed_match_num)(num_layers="${....transformer.decoder.num_layers}", most=2),
+    cost_class=2.0,
+    cost_bbox=5.0,
+    cost_giou=2.0,
+    alpha=0.25,
+    gamma=2.0,
+)
+model.criterion.class_loss = L(IABCELoss)(alpha=0.25, gamma=2.0)
+model.criterion.pair_weights = L(RankWeights)(tau=1.5, alpha="${..class_loss.alpha}")
