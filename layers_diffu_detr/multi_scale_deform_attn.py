@@ -152,5 +152,5 @@ class MultiScaleDeformableAttention(nn.Module):
         offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
         reference = reference_points[:, :, None, :, None, :]
         if reference_points.shape[-1] == 2:
-            return reference + offsets / spatial_shapes.flip(-1)[:, None]
-        return reference[..., :2] + offsets / self.num_points * reference[..., 2:] * 0.5
+            return torch.addcmul(reference, offsets, 1 / spatial_shapes.flip(-1)[:, None].to(reference))
+        return torch.addcmul(reference[..., :2], offsets, reference[..., 2:] * (0.5 / self.num_points))

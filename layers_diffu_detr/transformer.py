@@ -220,7 +220,8 @@ class DeformableTransformerDecoder(nn.Module):
             projected_values: from `project_values`, to spare projecting memory again.
 
         Returns:
-            States (num_layers, B, Q, C), normalized, and the boxes after each layer (num_layers, B, Q, 4).
+            States (num_layers, B, Q, C), normalized, and the boxes between layers, (num_layers - 1, B, Q, 4): those each
+            layer but the first started from. (The heads refine the last layer's boxes; detrex reads no more either.)
 
         Raises:
             ValueError: `time_embed` is given to layers without conditioning.
@@ -231,8 +232,9 @@ class DeformableTransformerDecoder(nn.Module):
             projected_values = self.project_values(value, key_padding_mask)
         attn_mask = attn_masks[0] if attn_masks is not None else None
         ratios = torch.cat([valid_ratios, valid_ratios], -1)[:, None]  # (B, 1, L, 4)
-        boxes, states, refined = reference_points, [], []
+        states, references = [], [reference_points]
         for index, (layer, projected_value) in enumerate(zip(self.layers, projected_values, strict=True)):
+            boxes = references[-1].detach()
             boxes_per_level = boxes[:, :, None] * ratios  # (B, Q, L, 4)
             geometry = dict(
                 reference_points=boxes_per_level, spatial_shapes=spatial_shapes, level_start_index=level_start_index
@@ -243,6 +245,6 @@ class DeformableTransformerDecoder(nn.Module):
             query_pos = self.ref_point_head(get_sine_pos_embed(positions, self.embed_dim // 2))
             query = layer(query, query_pos, projected_value, geometry, attn_mask=attn_mask, time_embed=time_embed)
             states.append(self.norm(query))
-            refined.append(refine_boxes(self.bbox_embed[index](query), boxes))
-            boxes = refined[-1].detach()
-        return torch.stack(states), torch.stack(refined)
+            if index + 1 < self.num_layers:
+                references.append(refine_boxes(self.bbox_embed[index](query), boxes))
+        return torch.stack(states), torch.stack(references)[1:]

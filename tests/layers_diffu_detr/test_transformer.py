@@ -58,21 +58,34 @@ def test_values_projected_beforehand_give_the_same_as_memory():
 
 
 def test_states_are_normalized_and_boxes_are_refined_layer_by_layer():
-    decoder, inputs = make_decoder(), decoder_inputs()
+    decoder, inputs = make_decoder(num_layers=3), decoder_inputs()
     seen = []
     for layer in decoder.layers:
         layer.register_forward_hook(lambda _, args, output: seen.append(output))
     states, boxes = decoder(**inputs)
-    assert states.shape == (2, 2, 5, 16) and boxes.shape == (2, 2, 5, 4)
+    assert states.shape == (3, 2, 5, 16) and boxes.shape == (2, 2, 5, 4)
+    assert_close(states, decoder.norm(torch.stack(seen)))
     reference = inputs["reference_points"]
     for i in range(2):
-        assert_close(states[i], decoder.norm(seen[i]))
         assert_close(boxes[i], refine_boxes(decoder.bbox_embed[i](seen[i]), reference))
         reference = boxes[i]
 
 
+def test_the_last_layer_does_not_refine_boxes_that_nobody_reads():
+    decoder, calls = make_decoder(), []
+    for index, head in enumerate(decoder.bbox_embed):
+        head.register_forward_hook(lambda *_, index=index: calls.append(index))
+    decoder(**decoder_inputs())
+    assert calls == [0]
+
+
+def test_a_single_layer_has_no_boxes_between_layers():
+    states, boxes = make_decoder(num_layers=1)(**decoder_inputs())
+    assert states.shape == (1, 2, 5, 16) and boxes.shape == (0, 2, 5, 4)
+
+
 def test_references_are_detached_between_layers_but_refined_boxes_are_not():
-    decoder = make_decoder()
+    decoder = make_decoder(num_layers=3)
     _, boxes = decoder(**decoder_inputs())
     first, second = decoder.bbox_embed[0].layers[-1].bias, decoder.bbox_embed[1].layers[-1].bias
     assert torch.autograd.grad(boxes[0].sum(), first, retain_graph=True)[0].abs().sum() > 0

@@ -136,7 +136,7 @@ def test_conditioned_decoder_equals_that_of_diffu_dino():
         our_states, our_refined = ours.transformer.decode(memory, content, proposals.boxes, t)
     torch.testing.assert_close(proposals.boxes, first, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(our_states, states, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(our_refined, refined, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(our_refined, refined[:-1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture

@@ -198,21 +198,21 @@ class DiffuDETR(nn.Module):
         states, refined = self.transformer.decode(
             memory, queries.content, queries.boxes, queries.t, attn_mask=queries.attn_mask
         )
-        references = torch.cat([queries.boxes[None], refined[:-1]])
+        references = torch.cat([queries.boxes[None], refined])
         return predict(states, references, self.class_embed, self.bbox_embed)
 
     @torch.no_grad()
     def sample(self, memory: Memory, proposals: Proposals, batched_inputs: list[dict]) -> list[DenoisingPass]:
         """Run the sampler; what depends on the images alone is computed once, before its first pass."""
         content = self.transformer.content_queries(proposals)
-        projected_values = self.transformer.decoder.project_values(memory.tokens, memory.padding_mask)
+        projected_values = self.transformer.project_values(memory)
 
         def denoise(boxes: Tensor | None, t: Tensor | None) -> Prediction:
             boxes = proposals.boxes if boxes is None else boxes
             states, refined = self.transformer.decode(memory, content, boxes, t, projected_values=projected_values)
-            reference = refined[-2] if len(refined) > 1 else boxes
-            logits = self.class_embed[len(states) - 1](states[-1])
-            pred_boxes = refine_boxes(self.bbox_embed[len(states) - 1](states[-1]), reference)
+            reference = refined[-1] if len(refined) else boxes
+            logits = self.class_embed[len(refined)](states[-1])  # the last layer's heads alone: no other is read
+            pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
             return Prediction(pred_boxes, confidence(logits), {"pred_logits": logits, "pred_boxes": pred_boxes})
 
         noise = None

@@ -170,6 +170,10 @@ class DeformableTransformer(nn.Module):
             return proposals.features.detach()
         return self.tgt_embed.weight.expand(len(proposals.features), -1, -1)
 
+    def project_values(self, memory: Memory) -> list[Tensor]:
+        """The decoder layers' projections of memory: computed once, they serve every `decode` of these images."""
+        return self.decoder.project_values(memory.tokens, memory.padding_mask)
+
     def decode(
         self,
         memory: Memory,
