@@ -7,9 +7,12 @@ Importing the package registers the digit scenes in detectron2's catalogs. Compo
 from .detr_mapper import DetrDatasetMapper
 from .loader import ResumableBatchSampler, ResumableTrainingSampler, build_test_loader, build_train_loader
 from .register import register_digit_scenes
+from .transforms import FastResizeShortestEdge, FastResizeTransform
 
 __all__ = [
     "DetrDatasetMapper",
+    "FastResizeShortestEdge",
+    "FastResizeTransform",
     "ResumableBatchSampler",
     "ResumableTrainingSampler",
     "build_test_loader",

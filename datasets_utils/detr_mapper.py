@@ -1,7 +1,7 @@
 """From one detectron2 dataset dict to one model input."""
 
-import copy
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
-from detectron2.structures import Instances, PolygonMasks
+from detectron2.structures import Boxes, BoxMode, Instances, PolygonMasks
 
 logger = logging.getLogger(__name__)
 
@@ -55,20 +55,25 @@ class DetrDatasetMapper:
         Raises:
             ValueError: the image cannot be read or an annotation is malformed; names the file.
         """
-        mapped = copy.deepcopy(dataset_dict)
-        annotations = mapped.pop("annotations", [])
-        image = self._read(mapped)
+        mapped = {key: value for key, value in dataset_dict.items() if key != "annotations"}
+        image = self.read(mapped)
         inputs = T.AugInput(image)
         transforms = self._pick_augmentation()(inputs)
-        mapped["image"] = torch.as_tensor(np.ascontiguousarray(inputs.image.transpose(2, 0, 1)))
+        mapped["image"] = self.to_tensor(inputs.image)
         if self.is_train:
+            annotations = dataset_dict.get("annotations", [])
             try:
-                mapped["instances"] = self._instances(annotations, transforms, inputs.image.shape[:2])
+                mapped["instances"] = self.instances(annotations, transforms, inputs.image.shape[:2])
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"annotations of {mapped['file_name']}: {error}") from error
         return mapped
 
-    def _read(self, dataset_dict: dict[str, Any]) -> np.ndarray:
+    def read(self, dataset_dict: dict[str, Any]) -> np.ndarray:
+        """The image (H, W, C) of `dataset_dict`, which receives "height" and "width" where it lacks them.
+
+        Pillow reads: it honours EXIF orientation and knows every kind of file. torchvision's decoder gives the same
+        pixels of a JPEG file, but is too little faster to keep a second way of reading.
+        """
         try:
             image = utils.read_image(dataset_dict["file_name"], format=self.img_format)
             utils.check_image_size(dataset_dict, image)
@@ -77,25 +82,53 @@ class DetrDatasetMapper:
             raise ValueError(f"cannot use image {dataset_dict['file_name']}: {error}") from error
         return image
 
+    def to_tensor(self, image: np.ndarray) -> torch.Tensor:
+        """From (H, W, C) to (C, H, W)."""
+        return torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+    def instances(
+        self, annotations: list[dict[str, Any]], transforms: T.TransformList, image_size: tuple[int, int]
+    ) -> Instances:
+        """Ground truth in the transformed image, whose size is `image_size` (H, W); `annotations` stay as they are."""
+        annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+        height, width = image_size
+        boxes_xyxy = transforms.apply_box(_boxes_xyxy(annotations)).clip(0, [width, height, width, height])
+        instances = Instances(image_size)
+        instances.gt_boxes = Boxes(boxes_xyxy)
+        instances.gt_classes = torch.tensor([int(annotation["category_id"]) for annotation in annotations]).long()
+        if self.mask_on:
+            instances.gt_masks = PolygonMasks([_polygons(annotation, transforms) for annotation in annotations])
+        return utils.filter_empty_instances(instances)
+
     def _pick_augmentation(self) -> T.AugmentationList:
         if self.augmentation_with_crop is None or np.random.rand() > 0.5:
             return self.augmentation
         return self.augmentation_with_crop
 
-    def _instances(
-        self, annotations: list[dict[str, Any]], transforms: T.TransformList, image_size: tuple[int, int]
-    ) -> Instances:
-        unused = {"keypoints"} if self.mask_on else {"keypoints", "segmentation"}
-        transformed = []
-        for annotation in annotations:
-            if annotation.get("iscrowd", 0):
-                continue
-            box = annotation["bbox"]
-            if len(box) != 4 or not np.isfinite(box).all():
-                raise ValueError(f"bbox is {box}; it must be 4 finite numbers (annotation {annotation.get('id', '?')})")
-            kept = {key: value for key, value in annotation.items() if key not in unused}
-            transformed.append(utils.transform_instance_annotations(kept, transforms, image_size))
-        instances = utils.annotations_to_instances(transformed, image_size)
-        if self.mask_on and not transformed:
-            instances.gt_masks = PolygonMasks([])
-        return utils.filter_empty_instances(instances)
+
+def _boxes_xyxy(annotations: list[dict[str, Any]]) -> np.ndarray:
+    """Absolute corners (N, 4), float64, of all annotations at once; one by one they would take longer than resizing."""
+    for annotation in annotations:
+        box = annotation["bbox"]
+        if len(box) != 4 or not all(map(math.isfinite, box)):
+            raise ValueError(f"bbox is {box}; it must be 4 finite numbers (annotation {annotation.get('id', '?')})")
+    boxes = np.array([annotation["bbox"] for annotation in annotations], dtype=np.float64).reshape(-1, 4)
+    modes = np.array([annotation["bbox_mode"] for annotation in annotations])
+    for mode in set(modes.tolist()) - {BoxMode.XYXY_ABS}:
+        rows = modes == mode
+        # In float32, as detectron2 converts a single box, to get its very numbers.
+        boxes[rows] = BoxMode.convert(boxes[rows].astype(np.float32), BoxMode(mode), BoxMode.XYXY_ABS)
+    return boxes
+
+
+def _polygons(annotation: dict[str, Any], transforms: T.TransformList) -> list[np.ndarray]:
+    """The transformed polygons of an annotation, (2 n,) each: x, y in turn."""
+    segmentation = annotation["segmentation"]
+    if not isinstance(segmentation, list):
+        raise ValueError(
+            f"segmentation is a {type(segmentation).__name__}; it must be a list of polygons "
+            f"(annotation {annotation.get('id', '?')})"
+        )
+    # Copies, as transforms change coordinates in place; not of integers, which would be rounded.
+    polygons = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
+    return [polygon.reshape(-1) for polygon in transforms.apply_polygons(polygons)]

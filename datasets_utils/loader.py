@@ -2,11 +2,15 @@
 
 The order of images and the randomness of each one's augmentation are functions of (seed, position in the stream): the
 number of workers, the number of processes and interruptions leave the global batches as they are.
+
+Workers share one copy of the data set: `DatasetFromList` keeps pickled bytes, which reading leaves as they are. Each
+item is unpickled anew, hence `copy=False`.
 """
 
 import contextlib
 import itertools
 import random
+import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +20,8 @@ from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
+
+MAX_OPEN_FILES = 65536
 
 DatasetDicts = list[dict[str, Any]]
 Mapper = Callable[[dict[str, Any]], dict[str, Any]]
@@ -178,10 +184,9 @@ def build_train_loader(
     return DataLoader(
         _SeededItems(MapDataset(DatasetFromList(dataset, copy=False), mapper), seed),
         batch_sampler=batches,
-        num_workers=num_workers,
-        collate_fn=_as_list,
         # A loader draws its workers' seeds; its own generator keeps it from drawing on torch's global one.
         generator=torch.Generator().manual_seed(seed),
+        **_transport(num_workers),
     )
 
 
@@ -205,10 +210,25 @@ def build_test_loader(
         MapDataset(DatasetFromList(dataset, copy=False), mapper),
         batch_size=batch_size,
         sampler=InferenceSampler(len(dataset)),
-        num_workers=num_workers,
-        collate_fn=_as_list,
         generator=torch.Generator().manual_seed(0),
+        **_transport(num_workers),
     )
+
+
+def _transport(num_workers: int) -> dict[str, Any]:
+    """Arguments of a DataLoader: how its batches come from the workers and go to a GPU."""
+    if num_workers:
+        _allow_open_files()
+    # Page-locked images are copied to the GPU while it computes. Tensors in Instances stay as they are.
+    return {"num_workers": num_workers, "collate_fn": _as_list, "pin_memory": torch.cuda.is_available()}
+
+
+def _allow_open_files() -> None:
+    """Raises this process's limit of open files: every tensor from a worker takes one, and 1024 is a usual limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _as_list(batch: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ import pytest
 import torch
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import transforms as T
 from detectron2.evaluation import inference_on_dataset
 from detectron2.structures import Boxes, Instances
 
+from datasets_utils import FastResizeShortestEdge
 from datasets_utils.digit_scenes import DigitSceneSettings
 
 CONFIGS = Path(__file__).parents[2] / "configs/common/data"
@@ -67,6 +69,15 @@ def test_coco_training_edges_and_crop_are_those_of_detr():
     assert list(mapper.augmentation[1].short_edge_length) == edges
     assert list(mapper.augmentation_with_crop[3].short_edge_length) == edges
     assert list(mapper.augmentation_with_crop[2].crop_size) == [384, 600]
+
+
+def test_training_resizes_fast_and_evaluation_by_pillow(cfg):
+    def resizings(mapper):
+        lists = [mapper.augmentation, mapper.augmentation_with_crop]
+        return {type(a) for some in lists if some is not None for a in some.augs if isinstance(a, T.ResizeShortestEdge)}
+
+    assert resizings(instantiate(cfg.dataloader.train.mapper)) == {FastResizeShortestEdge}
+    assert FastResizeShortestEdge not in resizings(instantiate(cfg.dataloader.test.mapper))
 
 
 def test_the_config_sets_the_scenes():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog
+from detectron2.data import detection_utils as utils
 from detectron2.structures import BoxMode
 from PIL import Image
 
@@ -98,3 +99,67 @@ def test_a_malformed_box_is_named_with_its_file(scene, bbox):
     scene["annotations"][1]["bbox"] = bbox
     with pytest.raises(ValueError, match=scene["file_name"] + ".*bbox is"):
         DetrDatasetMapper([], None)(scene)
+
+
+@pytest.mark.parametrize("mask_on", [True, False])
+def test_instances_are_the_numbers_that_detectron2_gives_one_by_one(scene, mask_on):
+    corners = scene["annotations"][1]
+    corners["bbox"] = BoxMode.convert(corners["bbox"], BoxMode.XYWH_ABS, BoxMode.XYXY_ABS)
+    corners["bbox_mode"] = BoxMode.XYXY_ABS
+    for number, annotation in enumerate(scene["annotations"]):
+        annotation["bbox"] = [value + 0.1 * number for value in annotation["bbox"]]
+    height, width = scene["height"], scene["width"]
+    # fvcore crops polygons by shapely, which is not among the requirements.
+    crop = T.NoOpTransform() if mask_on else T.CropTransform(0, 0, width, height - 30)
+    resize = T.ResizeTransform(height if mask_on else height - 30, width, 71, 93)
+    transforms = T.TransformList([T.HFlipTransform(width), crop, resize])
+    mapped = DetrDatasetMapper([transforms], None, mask_on=mask_on)(scene)["instances"]
+
+    unused = set() if mask_on else {"segmentation"}
+    copies = copy.deepcopy([{k: v for k, v in a.items() if k not in unused} for a in scene["annotations"]])
+    one_by_one = [utils.transform_instance_annotations(annotation, transforms, (71, 93)) for annotation in copies]
+    expected = utils.filter_empty_instances(utils.annotations_to_instances(one_by_one, (71, 93)))
+    assert torch.equal(mapped.gt_boxes.tensor, expected.gt_boxes.tensor)
+    assert torch.equal(mapped.gt_classes, expected.gt_classes)
+    assert mapped.has("gt_masks") == mask_on
+    if mask_on:
+        for ours, theirs in zip(mapped.gt_masks.polygons, expected.gt_masks.polygons, strict=True):
+            assert [polygon.tolist() for polygon in ours] == [polygon.tolist() for polygon in theirs]
+
+
+def test_masks_leave_the_dataset_dict_alone_and_keep_fractions(scene):
+    annotation = scene["annotations"][0]
+    annotation["segmentation"] = [np.array([1, 2, 30, 2, 30, 41, 1, 41])]
+    before = copy.deepcopy(annotation)
+    height, width = scene["height"], scene["width"]
+    resize = T.ResizeTransform(height, width, height // 2, width // 2)
+    polygons = DetrDatasetMapper([resize], None, mask_on=True)(scene)["instances"].gt_masks.polygons
+    np.testing.assert_array_equal(annotation["segmentation"], before["segmentation"])
+    np.testing.assert_allclose(polygons[0][0], [0.5, 1, 15, 1, 15, 20.5, 0.5, 20.5])
+
+
+def test_masks_other_than_polygons_are_named_with_their_file(scene):
+    scene["annotations"][0]["segmentation"] = {"size": [4, 4], "counts": [0, 16]}
+    with pytest.raises(ValueError, match=scene["file_name"] + ".*segmentation is a dict"):
+        DetrDatasetMapper([], None, mask_on=True)(scene)
+
+
+@pytest.mark.parametrize("mode, suffix", [("L", "jpg"), ("CMYK", "jpg"), ("P", "png"), ("RGBA", "png"), ("1", "png")])
+def test_pictures_of_every_kind_become_three_channels(tmp_path, mode, suffix):
+    path = tmp_path / f"picture.{suffix}"
+    shades = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(shades).convert(mode).save(path)
+    mapped = DetrDatasetMapper([], None, is_train=False)({"file_name": str(path)})
+    np.testing.assert_array_equal(mapped["image"].permute(1, 2, 0), np.asarray(Image.open(path).convert("RGB")))
+
+
+def test_a_photograph_taken_upright_is_turned_upright(tmp_path):
+    path = tmp_path / "upright.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turn clockwise to view
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
+    picture.save(path, exif=exif)
+    mapped = DetrDatasetMapper([], None, is_train=False)({"file_name": str(path)})
+    turned = np.rot90(np.asarray(Image.open(path)), k=-1)
+    np.testing.assert_array_equal(mapped["image"].permute(1, 2, 0), turned)
+    assert (mapped["height"], mapped["width"]) == (50, 40)

@@ -1,5 +1,6 @@
 import itertools
 import random
+import resource
 
 import numpy as np
 import pytest
@@ -105,3 +106,39 @@ def test_impossible_settings_are_refused_by_name():
 def test_test_loader_passes_once_in_order(batch_size):
     loader = build_test_loader(DATASET, mapper=noisy_mapper, batch_size=batch_size)
     assert [d["image_id"] for batch in loader for d in batch] == list(range(23))
+
+
+def test_a_mapper_may_change_what_it_is_given():
+    def use_up(dataset_dict):
+        return dataset_dict.pop("image_id")
+
+    loader = build_train_loader(DATASET, mapper=use_up, total_batch_size=23, aspect_ratio_grouping=False)
+    first, second = itertools.islice(loader, 2)
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert sorted(itertools.chain(*build_test_loader(DATASET, mapper=use_up))) == list(range(23))
+
+
+def many_tensors(dataset_dict):
+    return {str(i): torch.full((), dataset_dict["image_id"]) for i in range(12)}
+
+
+@pytest.mark.parametrize("build", [build_train_loader, build_test_loader])
+def test_batches_of_more_tensors_than_files_may_be_open_arrive(build):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, limits[1]))
+    try:
+        batch_size = {"total_batch_size" if build is build_train_loader else "batch_size": 16}
+        loader = build(DATASET, mapper=many_tensors, num_workers=1, **batch_size)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 16 * 12  # or the worker would wait forever
+        batch = next(iter(loader))
+        assert len(batch) == 16 and all(len(set(map(int, inputs.values()))) == 1 for inputs in batch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+@pytest.mark.parametrize("build", [build_train_loader, build_test_loader])
+def test_batches_are_page_locked_where_there_is_a_gpu(monkeypatch, build, has_gpu):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    batch_size = {"total_batch_size": 1} if build is build_train_loader else {}
+    assert build(DATASET, mapper=noisy_mapper, **batch_size).pin_memory == has_gpu

@@ -6,7 +6,7 @@ from detectron2.data import get_detection_dataset_dicts
 from detectron2.evaluation import COCOEvaluator
 from omegaconf import OmegaConf
 
-from datasets_utils import DetrDatasetMapper, build_test_loader, build_train_loader
+from datasets_utils import DetrDatasetMapper, FastResizeShortestEdge, build_test_loader, build_train_loader
 
 TRAIN_SHORT_EDGES = tuple(range(480, 801, 32))
 
@@ -17,13 +17,13 @@ dataloader.train = L(build_train_loader)(
     mapper=L(DetrDatasetMapper)(
         augmentation=[
             L(T.RandomFlip)(),
-            L(T.ResizeShortestEdge)(short_edge_length=TRAIN_SHORT_EDGES, max_size=1333, sample_style="choice"),
+            L(FastResizeShortestEdge)(short_edge_length=TRAIN_SHORT_EDGES, max_size=1333, sample_style="choice"),
         ],
         augmentation_with_crop=[
             L(T.RandomFlip)(),
-            L(T.ResizeShortestEdge)(short_edge_length=(400, 500, 600), sample_style="choice"),
+            L(FastResizeShortestEdge)(short_edge_length=(400, 500, 600), sample_style="choice"),
             L(T.RandomCrop)(crop_type="absolute_range", crop_size=(384, 600)),
-            L(T.ResizeShortestEdge)(short_edge_length=TRAIN_SHORT_EDGES, max_size=1333, sample_style="choice"),
+            L(FastResizeShortestEdge)(short_edge_length=TRAIN_SHORT_EDGES, max_size=1333, sample_style="choice"),
         ],
         is_train=True,
         mask_on=False,
@@ -38,6 +38,7 @@ dataloader.train = L(build_train_loader)(
 dataloader.test = L(build_test_loader)(
     dataset=L(get_detection_dataset_dicts)(names="coco_2017_val", filter_empty=False),
     mapper=L(DetrDatasetMapper)(
+        # Pillow's resizing, not the fast one: published checkpoints are measured on the very pixels they were before.
         augmentation=[L(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
         augmentation_with_crop=None,
         is_train=False,

@@ -1,8 +1,8 @@
 """Digit scenes: what `tools/build_digit_scenes.py` builds, and its loaders. A delta of the COCO loaders."""
 
-import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
 
+from datasets_utils import FastResizeShortestEdge
 from datasets_utils.digit_scenes import DigitSceneSettings
 
 from .coco_detr import dataloader
@@ -21,7 +21,7 @@ digit_scenes = L(DigitSceneSettings)(
 dataloader.train.dataset.names = "digit_scenes_train"
 # No flips: a mirrored digit is another sign.
 dataloader.train.mapper.augmentation = [
-    L(T.ResizeShortestEdge)(short_edge_length=tuple(range(120, 161, 8)), max_size=208, sample_style="choice"),
+    L(FastResizeShortestEdge)(short_edge_length=tuple(range(120, 161, 8)), max_size=208, sample_style="choice"),
 ]
 dataloader.train.mapper.augmentation_with_crop = None
 dataloader.train.total_batch_size = 4
