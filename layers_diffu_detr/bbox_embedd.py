@@ -24,9 +24,30 @@ def build_box_head(embed_dim: int) -> MLP:
     return head
 
 
+def build_ref_point_head(embed_dim: int) -> MLP:
+    """Query positions (B, Q, C) from the sine embedding (B, Q, 2C) of boxes."""
+    return MLP(2 * embed_dim, embed_dim, embed_dim, 2)
+
+
 def refine_boxes(delta: Tensor, reference_boxes: Tensor) -> Tensor:
     """sigmoid(delta + logit(reference)), (B, Q, 4), in float32 whatever autocast made of `delta`."""
     return (delta.float() + inverse_sigmoid(reference_boxes)).sigmoid()
+
+
+class LookForwardOnce:
+    """A layer's loss trains its own box head; the boxes it starts from are constants (Deformable DETR)."""
+
+    def __call__(self, boxes: Tensor) -> Tensor:
+        """Refined boxes (B, Q, 4), as the next layer's prediction sees them."""
+        return boxes.detach()
+
+
+class LookForwardTwice:
+    """A layer's loss also trains the box head of the layer before, whose boxes it starts from (DINO, section 3.5)."""
+
+    def __call__(self, boxes: Tensor) -> Tensor:
+        """Refined boxes (B, Q, 4), as the next layer's prediction sees them."""
+        return boxes
 
 
 class TimeStepBlock(nn.Module):

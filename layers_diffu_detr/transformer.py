@@ -4,13 +4,14 @@ Both take the calls of detrex's meta-architectures (DINO, Deformable DETR, Align
 """
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.attention import MultiheadAttention
-from layers_diffu_detr.bbox_embedd import refine_boxes
-from layers_diffu_detr.mlp import FFN, MLP
+from layers_diffu_detr.bbox_embedd import LookForwardTwice, refine_boxes
+from layers_diffu_detr.mlp import FFN
 from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 
@@ -148,13 +149,17 @@ class DeformableDecoderLayer(nn.Module):
 
 
 class DeformableTransformerDecoder(nn.Module):
-    """A stack of deformable decoder layers that refine reference boxes ("look forward twice", Zhang et al. 2023).
+    """A stack of deformable decoder layers that refine reference boxes.
 
     The heads `class_embed` and `bbox_embed` are the model's, set on this module by the meta-architecture, as in detrex.
 
     Args:
-        conditioning: one layer's timestep conditioning, copied for each layer; None: a decoder without time parameters.
         embed_dim, num_heads, feedforward_dim, attn_dropout, ffn_dropout, num_layers, num_feature_levels: detrex's keys.
+        conditioning: one layer's timestep conditioning, copied for each layer; None: a decoder without time parameters.
+        norm: of every layer's state before the heads (DINO); None: no norm (Deformable DETR).
+        ref_point_head: makes query positions from the sine embedding of the boxes, anew for every layer (DINO), see
+            `build_ref_point_head`; None: the given `query_pos` serve every layer (Deformable DETR).
+        look_forward: what gradient goes from a layer's boxes to the layer before, see `LookForwardTwice`.
     """
 
     def __init__(
@@ -167,6 +172,10 @@ class DeformableTransformerDecoder(nn.Module):
         num_layers: int = 6,
         num_feature_levels: int = 4,
         conditioning: nn.Module | None = None,
+        *,
+        norm: nn.Module | None = None,
+        ref_point_head: nn.Module | None = None,
+        look_forward: Callable[[Tensor], Tensor] = LookForwardTwice(),  # noqa: B008 (it has no state)
     ):
         super().__init__()
         self.embed_dim, self.num_layers = embed_dim, num_layers
@@ -176,8 +185,9 @@ class DeformableTransformerDecoder(nn.Module):
             )
             for _ in range(num_layers)
         )
-        self.ref_point_head = MLP(2 * embed_dim, embed_dim, embed_dim, 2)
-        self.norm = nn.LayerNorm(embed_dim)
+        self.norm = norm
+        self.ref_point_head = ref_point_head
+        self.look_forward = look_forward
         self.bbox_embed: nn.ModuleList | None = None
         self.class_embed: nn.ModuleList | None = None
 
@@ -210,7 +220,8 @@ class DeformableTransformerDecoder(nn.Module):
         Args:
             query: (B, Q, C) content queries.
             value: memory, (B, S, C); not needed when `projected_values` is given.
-            key, query_pos: part of detrex's call; keys are the values, positions come from the boxes.
+            key: part of detrex's call; keys are the values.
+            query_pos: (B, Q, C), read where there is no `ref_point_head`.
             key_padding_mask: (B, S) bool, True where padded.
             reference_points: (B, Q, 4) boxes.
             spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
@@ -220,8 +231,9 @@ class DeformableTransformerDecoder(nn.Module):
             projected_values: from `project_values`, to spare projecting memory again.
 
         Returns:
-            States (num_layers, B, Q, C), normalized, and the boxes between layers, (num_layers - 1, B, Q, 4): those each
-            layer but the first started from. (The heads refine the last layer's boxes; detrex reads no more either.)
+            States (num_layers, B, Q, C), normalized if there is a norm, and the boxes between layers,
+            (num_layers - 1, B, Q, 4): those each layer but the first started from. (The heads refine the last layer's
+            boxes; detrex reads no more either.)
 
         Raises:
             ValueError: `time_embed` is given to layers without conditioning.
@@ -239,12 +251,13 @@ class DeformableTransformerDecoder(nn.Module):
             geometry = dict(
                 reference_points=boxes_per_level, spatial_shapes=spatial_shapes, level_start_index=level_start_index
             )
-            # detrex's query positions shrink with a batch's padding, and so the published weights were trained. In
-            # inference an image must not depend on its company: it gets what it gets alone.
-            positions = boxes_per_level[:, :, 0] if self.training else boxes
-            query_pos = self.ref_point_head(get_sine_pos_embed(positions, self.embed_dim // 2))
+            if self.ref_point_head is not None:
+                # detrex's query positions shrink with a batch's padding, and so the published weights were trained. In
+                # inference an image must not depend on its company: it gets what it gets alone.
+                positions = boxes_per_level[:, :, 0] if self.training else boxes
+                query_pos = self.ref_point_head(get_sine_pos_embed(positions, self.embed_dim // 2))
             query = layer(query, query_pos, projected_value, geometry, attn_mask=attn_mask, time_embed=time_embed)
-            states.append(self.norm(query))
+            states.append(query if self.norm is None else self.norm(query))
             if index + 1 < self.num_layers:
-                references.append(refine_boxes(self.bbox_embed[index](query), boxes))
+                references.append(self.look_forward(refine_boxes(self.bbox_embed[index](query), boxes)))
         return torch.stack(states), torch.stack(references)[1:]

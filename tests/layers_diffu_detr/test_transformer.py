@@ -5,7 +5,14 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from layers_diffu_detr.bbox_embedd import AdditiveConditioning, ScaleShiftConditioning, build_box_head, refine_boxes
+from layers_diffu_detr.bbox_embedd import (
+    AdditiveConditioning,
+    LookForwardOnce,
+    ScaleShiftConditioning,
+    build_box_head,
+    build_ref_point_head,
+    refine_boxes,
+)
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 
@@ -25,7 +32,9 @@ def randomize(module):
 
 
 def make_decoder(conditioning=None, **overrides):
-    decoder = DeformableTransformerDecoder(**{**SIZES, **overrides}, conditioning=conditioning)
+    """DINO's decoder, but for `overrides`."""
+    parts = {"norm": nn.LayerNorm(16), "ref_point_head": build_ref_point_head(16)}
+    decoder = DeformableTransformerDecoder(**{**SIZES, **parts, **overrides}, conditioning=conditioning)
     decoder.bbox_embed = nn.ModuleList(build_box_head(16) for _ in range(decoder.num_layers))
     return randomize(decoder).eval()
 
@@ -92,6 +101,33 @@ def test_references_are_detached_between_layers_but_refined_boxes_are_not():
     gradients = torch.autograd.grad(boxes[1].sum(), (first, second), allow_unused=True)
     assert gradients[0] is None or not gradients[0].any()
     assert gradients[1].abs().sum() > 0
+
+
+def test_looking_forward_once_refined_boxes_are_constants_too():
+    decoder = make_decoder()
+    _, expected = decoder(**decoder_inputs())
+    decoder.look_forward = LookForwardOnce()
+    _, boxes = decoder(**decoder_inputs())
+    assert_close(boxes, expected)
+    assert expected.requires_grad and not boxes.requires_grad
+
+
+def test_without_a_norm_states_are_the_layers_outputs():
+    decoder, seen = make_decoder(norm=None), []
+    for layer in decoder.layers:
+        layer.register_forward_hook(lambda _, args, output: seen.append(output))
+    states, _ = decoder(**decoder_inputs())
+    assert_close(states, torch.stack(seen), rtol=0, atol=0)
+
+
+def test_without_a_head_for_them_the_given_positions_serve_every_layer():
+    decoder, inputs, seen = make_decoder(ref_point_head=None), decoder_inputs(), []
+    for layer in decoder.layers:
+        layer.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
+    positions = torch.randn(2, 5, 16)
+    states, _ = decoder(**inputs, query_pos=positions)
+    assert len(seen) == 2 and all(x is positions for x in seen)
+    assert not torch.allclose(states, decoder(**inputs, query_pos=positions + 1)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("conditioning", [ScaleShiftConditioning(16), AdditiveConditioning(16)])

@@ -17,7 +17,7 @@ from detectron2.layers import ShapeSpec
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning
+from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning, build_ref_point_head
 from layers_diffu_detr.checkpoint import load_weights
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 from tests.golden import TinyBackbone, fill, reference_images
@@ -58,7 +58,13 @@ def detrex_dino(**parts: nn.Module) -> nn.Module:
 
 
 def our_decoder(conditioning: nn.Module | None = None) -> DeformableTransformerDecoder:
-    return DeformableTransformerDecoder(feedforward_dim=64, num_layers=2, conditioning=conditioning)
+    return DeformableTransformerDecoder(
+        feedforward_dim=64,
+        num_layers=2,
+        conditioning=conditioning,
+        norm=nn.LayerNorm(256),
+        ref_point_head=build_ref_point_head(256),
+    )
 
 
 def transformer_inputs() -> dict:
@@ -132,7 +138,7 @@ def test_conditioned_decoder_equals_that_of_diffu_dino():
             inputs["multi_level_feats"], torch.tensor(sizes).transpose(0, 1), lambda mask: next(positions)
         )
         proposals = ours.transformer.propose(memory, ours.num_queries)
-        content = ours.transformer.content_queries(proposals)
+        content, _ = ours.transformer.queries(proposals)
         our_states, our_refined = ours.transformer.decode(memory, content, proposals.boxes, t)
     torch.testing.assert_close(proposals.boxes, first, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(our_states, states, rtol=1e-4, atol=1e-4)

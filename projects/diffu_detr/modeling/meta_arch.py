@@ -20,7 +20,8 @@ from layers_diffu_detr.ldm.ddim import DenoisingPass, NoiseSource, Prediction, S
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
 from layers_diffu_detr.postprocess import Detections, merge_passes, top_detections
 from projects.diffu_detr.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
-from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memory, Proposals
+from projects.diffu_detr.modeling.proposals import Proposals
+from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memory
 
 
 @dataclass
@@ -28,12 +29,14 @@ class Queries:
     """What the decoder starts from in training.
 
     content: (B, N, C); boxes: (B, N, 4); t: (B,) int64, None without diffusion.
+    positions: (B, N, C), None where the decoder makes them from the boxes.
     attn_mask: (N, N) bool, True where masked; dn_metas: detrex's dict, when contrastive denoising queries come first.
     """
 
     content: Tensor
     boxes: Tensor
     t: Tensor | None
+    positions: Tensor | None = None
     attn_mask: Tensor | None = None
     dn_metas: dict | None = None
 
@@ -128,7 +131,7 @@ class DiffuDETR(nn.Module):
             targets = self.prepare_targets(batched_inputs)
             queries = self.prepare_queries(proposals, targets)
             outputs = self.decode(memory, queries)
-            outputs["enc_outputs"] = {"pred_logits": proposals.logits, "pred_boxes": proposals.boxes}
+            outputs["enc_outputs"] = self.transformer.supervised(proposals)
             return self.criterion.weighted(self.criterion(outputs, targets, queries.dn_metas))
         passes = self.sample(memory, proposals, batched_inputs)
         return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
@@ -183,11 +186,11 @@ class DiffuDETR(nn.Module):
 
     def prepare_queries(self, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
         """Training queries: from the proposals' boxes, or with diffusion from diffused ground truth."""
-        content = self.transformer.content_queries(proposals)
+        content, positions = self.transformer.queries(proposals)
         if self.diffusion is None:
-            return Queries(content, proposals.boxes.detach(), t=None)
+            return Queries(content, proposals.boxes.detach(), t=None, positions=positions)
         boxes, t = self.diffused_queries(targets, self.num_queries, self.diffusion)
-        return Queries(content, boxes, t)
+        return Queries(content, boxes, t, positions)
 
     def decode(self, memory: Memory, queries: Queries) -> dict:
         """Training's single decoder pass: detrex's `pred_logits`, `pred_boxes`, `aux_outputs`."""
@@ -196,7 +199,12 @@ class DiffuDETR(nn.Module):
     def decode_layers(self, memory: Memory, queries: Queries) -> list[dict[str, Tensor]]:
         """Every decoder layer's `pred_logits` (B, N, K) and `pred_boxes` (B, N, 4)."""
         states, refined = self.transformer.decode(
-            memory, queries.content, queries.boxes, queries.t, attn_mask=queries.attn_mask
+            memory,
+            queries.content,
+            queries.boxes,
+            queries.t,
+            positions=queries.positions,
+            attn_mask=queries.attn_mask,
         )
         references = torch.cat([queries.boxes[None], refined])
         return predict(states, references, self.class_embed, self.bbox_embed)
@@ -204,12 +212,14 @@ class DiffuDETR(nn.Module):
     @torch.no_grad()
     def sample(self, memory: Memory, proposals: Proposals, batched_inputs: list[dict]) -> list[DenoisingPass]:
         """Run the sampler; what depends on the images alone is computed once, before its first pass."""
-        content = self.transformer.content_queries(proposals)
+        content, positions = self.transformer.queries(proposals)
         projected_values = self.transformer.project_values(memory)
 
         def denoise(boxes: Tensor | None, t: Tensor | None) -> Prediction:
             boxes = proposals.boxes if boxes is None else boxes
-            states, refined = self.transformer.decode(memory, content, boxes, t, projected_values=projected_values)
+            states, refined = self.transformer.decode(
+                memory, content, boxes, t, positions=positions, projected_values=projected_values
+            )
             reference = refined[-1] if len(refined) else boxes
             logits = self.class_embed[len(refined)](states[-1])  # the last layer's heads alone: no other is read
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)

@@ -1,5 +1,6 @@
 """The two-stage deformable transformer: features -> memory -> proposals, and the decoder's surroundings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +9,13 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.ldm.timestep import TimestepEmbedding
 from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
+from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
+
+from .matcher import Predictions
+from .proposals import Candidates, Proposals
+
+ProposalHeads = Callable[[Proposals, nn.Linear, nn.Module], Predictions]
 
 
 @dataclass
@@ -39,13 +46,9 @@ class Memory:
         )
 
 
-@dataclass
-class Proposals:
-    """The encoder's best tokens: their features (B, Q, C), class logits (B, Q, K) and boxes (B, Q, 4), best first."""
-
-    features: Tensor
-    logits: Tensor
-    boxes: Tensor
+def build_pos_trans(embed_dim: int) -> nn.Linear:
+    """Deformable DETR's projection of a proposal box's sine embedding to query position and content, 2C -> 2C."""
+    return nn.Linear(2 * embed_dim, 2 * embed_dim)
 
 
 class DeformableTransformer(nn.Module):
@@ -54,8 +57,15 @@ class DeformableTransformer(nn.Module):
     Args:
         encoder, decoder: see `layers_diffu_detr.transformer`.
         num_feature_levels: levels L.
+        ranking: features (B, S, C) and class head -> which tokens become proposals, see `BestClassScore`.
+        supervision: what the criterion sees of the encoder, see `ChosenTokens`.
         tgt_embed: learned content queries (Q rows); None: content is the proposals' features, detached.
+        pos_trans: content and fixed positions of the queries from the proposals' boxes, see `build_pos_trans`; for a
+            decoder that does not make positions itself.
         time_embed: embeds timesteps for a conditioned decoder; None for baselines.
+
+    Raises:
+        ValueError: slots that go together are not set together, or two exclude each other.
     """
 
     def __init__(
@@ -63,7 +73,11 @@ class DeformableTransformer(nn.Module):
         encoder: DeformableTransformerEncoder,
         decoder: DeformableTransformerDecoder,
         num_feature_levels: int = 4,
+        *,
+        ranking: Callable[[Tensor, nn.Linear], Tensor],
+        supervision: ProposalHeads,
         tgt_embed: nn.Embedding | None = None,
+        pos_trans: nn.Linear | None = None,
         time_embed: TimestepEmbedding | None = None,
     ):
         super().__init__()
@@ -71,11 +85,21 @@ class DeformableTransformer(nn.Module):
             raise ValueError(
                 "transformer.time_embed and transformer.decoder.conditioning go together: set both or neither"
             )
+        if (pos_trans is None) == (decoder.ref_point_head is None):
+            raise ValueError(
+                "query positions come from transformer.pos_trans or from transformer.decoder.ref_point_head: set one"
+            )
+        if pos_trans is not None and tgt_embed is not None:
+            raise ValueError("content queries come from transformer.pos_trans or transformer.tgt_embed: set one")
         self.encoder = encoder
         self.decoder = decoder
         self.embed_dim = encoder.embed_dim
         self.level_embeds = nn.Parameter(torch.empty(num_feature_levels, self.embed_dim))
+        self.ranking = ranking
+        self.supervision = supervision
         self.tgt_embed = tgt_embed
+        self.pos_trans = pos_trans
+        self.pos_trans_norm = None if pos_trans is None else nn.LayerNorm(2 * self.embed_dim)
         self.enc_output = nn.Linear(self.embed_dim, self.embed_dim)
         self.enc_output_norm = nn.LayerNorm(self.embed_dim)
         self.time_embed = time_embed
@@ -135,12 +159,27 @@ class DeformableTransformer(nn.Module):
             levels=torch.cat(levels),
         )
 
+    @property
+    def proposal_heads(self) -> tuple[nn.Linear, nn.Module]:
+        """The class and the box head after those of the decoder's layers."""
+        return self.decoder.class_embed[self.decoder.num_layers], self.decoder.bbox_embed[self.decoder.num_layers]
+
     def propose(self, memory: Memory, num_queries: int) -> Proposals:
-        """The `num_queries` tokens of best class score, with boxes refined from a grid of side 0.05 · 2^level.
+        """The `num_queries` tokens that rank best, with boxes refined from a grid of side 0.05 · 2^level.
 
         A padded token is never preferred to one of the image; where an image has fewer tokens than queries, empty ones
         fill up: the same whether it comes alone or padded in a batch.
         """
+        class_head, box_head = self.proposal_heads
+        candidates = self._candidates(memory, num_queries)
+        with torch.no_grad():
+            scores = self.ranking(candidates.features, class_head).masked_fill(~candidates.in_image, float("-inf"))
+            best = scores.topk(num_queries, dim=1).indices
+        chosen = candidates[best]
+        return Proposals(chosen.features, chosen.boxes(box_head), candidates)
+
+    def _candidates(self, memory: Memory, at_least: int) -> Candidates:
+        """All tokens, and empty ones where they are fewer than `at_least`."""
         boxes = torch.cat(
             [memory.centres, (0.05 * 2.0**memory.levels)[None, :, None].expand_as(memory.centres)], dim=-1
         )
@@ -148,27 +187,29 @@ class DeformableTransformer(nn.Module):
         usable = in_image & ((boxes > 0.01) & (boxes < 0.99)).all(-1)
         features = memory.tokens.masked_fill(~usable[..., None], 0.0)
         box_logits = torch.logit(boxes).masked_fill(~usable[..., None], float("inf"))
-        if (missing := num_queries - features.shape[1]) > 0:
+        if (missing := at_least - features.shape[1]) > 0:
             features = F.pad(features, (0, 0, 0, missing))
             box_logits = F.pad(box_logits, (0, 0, 0, missing), value=float("inf"))
             in_image = F.pad(in_image, (0, missing))
-        features = self.enc_output_norm(self.enc_output(features))
-        logits = self.decoder.class_embed[self.decoder.num_layers](features)
-        scores = logits.detach().max(-1).values.masked_fill(~in_image, float("-inf"))
-        best = scores.topk(num_queries, dim=1).indices[..., None]
-        features = features.gather(1, best.expand(-1, -1, features.shape[-1]))
-        box_deltas = self.decoder.bbox_embed[self.decoder.num_layers](features)
-        return Proposals(
-            features=features,
-            logits=logits.gather(1, best.expand(-1, -1, logits.shape[-1])),
-            boxes=(box_deltas.float() + box_logits.gather(1, best.expand(-1, -1, 4))).sigmoid(),
-        )
+        return Candidates(self.enc_output_norm(self.enc_output(features)), box_logits, in_image)
 
-    def content_queries(self, proposals: Proposals) -> Tensor:
-        """The queries' content, (B, Q, C): learned, or the proposals' features, detached."""
+    def supervised(self, proposals: Proposals) -> Predictions:
+        """The encoder's predictions for the criterion."""
+        return self.supervision(proposals, *self.proposal_heads)
+
+    def queries(self, proposals: Proposals) -> tuple[Tensor, Tensor | None]:
+        """The queries' content (B, Q, C) and, unless the decoder makes them, their positions (B, Q, C).
+
+        Content is learned, or the proposals' features, detached, or with the positions made from the proposals' boxes.
+        """
+        if self.pos_trans is not None:
+            y_x_w_h = proposals.boxes.detach()[..., [1, 0, 2, 3]]  # embedded in the order x, y, w, h, as in detrex
+            embedded = get_sine_pos_embed(y_x_w_h, self.embed_dim // 2)
+            positions, content = self.pos_trans_norm(self.pos_trans(embedded)).chunk(2, dim=-1)
+            return content, positions
         if self.tgt_embed is None:
-            return proposals.features.detach()
-        return self.tgt_embed.weight.expand(len(proposals.features), -1, -1)
+            return proposals.features.detach(), None
+        return self.tgt_embed.weight.expand(len(proposals.features), -1, -1), None
 
     def project_values(self, memory: Memory) -> list[Tensor]:
         """The decoder layers' projections of memory: computed once, they serve every `decode` of these images."""
@@ -181,12 +222,17 @@ class DeformableTransformer(nn.Module):
         boxes: Tensor,
         t: Tensor | None = None,
         *,
+        positions: Tensor | None = None,
         attn_mask: Tensor | None = None,
         projected_values: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run the decoder on content (B, Q, C) and boxes (B, Q, 4) at timesteps t (B,); returns what it returns."""
+        """Run the decoder on content (B, Q, C) and boxes (B, Q, 4) at timesteps t (B,); returns what it returns.
+
+        `positions` (B, Q, C): the queries' positions, for a decoder that does not make them.
+        """
         return self.decoder(
             query=content,
+            query_pos=positions,
             value=memory.tokens,
             key_padding_mask=memory.padding_mask,
             reference_points=boxes,

@@ -22,6 +22,10 @@ class DiffuDINO(DiffuDETR):
         self, *args, dn_number: int = 100, label_noise_ratio: float = 0.5, box_noise_scale: float = 1.0, **kwargs
     ):
         super().__init__(*args, **kwargs)
+        if self.transformer.decoder.ref_point_head is None:
+            raise ValueError(
+                "transformer.decoder.ref_point_head is None; contrastive denoising queries need it for their positions"
+            )
         embed_dim = self.transformer.embed_dim
         # The released DiffuDINO has one more row, of filler boxes; nothing reads it.
         self.label_enc = nn.Embedding(self.num_classes + (self.diffusion is not None), embed_dim)

@@ -170,7 +170,7 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     assert memory.padding_mask is not None
     proposals = model.transformer.propose(memory, QUERIES)
     (only,) = model.sample(memory, proposals, inputs)
-    content = model.transformer.content_queries(proposals)
+    content, _ = model.transformer.queries(proposals)
     expected = model.decode_layers(memory, Queries(content, only.boxes, t=torch.full((2,), only.t)))[-1]
     for name in ("pred_logits", "pred_boxes"):
         assert_close(only.prediction.outputs[name], expected[name])

@@ -5,23 +5,29 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning, build_box_head, build_class_head
+from layers_diffu_detr.bbox_embedd import (
+    ScaleShiftConditioning,
+    build_box_head,
+    build_class_head,
+    build_ref_point_head,
+)
 from layers_diffu_detr.ldm.timestep import TimestepEmbedding
-from layers_diffu_detr.position_embedding import PositionEmbeddingSine
+from layers_diffu_detr.position_embedding import PositionEmbeddingSine, get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
-from projects.diffu_detr.modeling.transformer import DeformableTransformer
+from projects.diffu_detr.modeling.proposals import BestClassScore, ChosenTokens
+from projects.diffu_detr.modeling.transformer import DeformableTransformer, build_pos_trans
 
 DIM, CLASSES = 16, 3
 SIZES = {"embed_dim": DIM, "num_heads": 2, "feedforward_dim": 32, "num_layers": 2, "num_feature_levels": 2}
 POSITIONS = PositionEmbeddingSine(num_pos_feats=DIM // 2, normalize=True, offset=-0.5)
 
 
-def make_transformer(conditioning=None, **overrides):
+def make_transformer(conditioning=None, ref_point_head=True, **overrides):
     torch.manual_seed(0)
-    decoder = DeformableTransformerDecoder(**SIZES, conditioning=conditioning)
-    transformer = DeformableTransformer(
-        DeformableTransformerEncoder(**SIZES), decoder, num_feature_levels=2, **overrides
-    )
+    head = build_ref_point_head(DIM) if ref_point_head else None
+    decoder = DeformableTransformerDecoder(**SIZES, conditioning=conditioning, ref_point_head=head)
+    slots = {"ranking": BestClassScore(), "supervision": ChosenTokens(), **overrides}
+    transformer = DeformableTransformer(DeformableTransformerEncoder(**SIZES), decoder, num_feature_levels=2, **slots)
     decoder.class_embed = nn.ModuleList(build_class_head(DIM, CLASSES) for _ in range(3))
     decoder.bbox_embed = nn.ModuleList(build_box_head(DIM) for _ in range(3))
     with torch.no_grad():
@@ -70,7 +76,7 @@ def test_proposals_of_an_image_do_not_depend_on_its_padding_even_if_it_has_fewer
     levels, sizes = maps(5, 7)  # 35 + 12 tokens
     alone = transformer.propose(transformer.encode(levels, sizes, POSITIONS), num_queries)
     garbage = transformer.propose(transformer.encode(*padded(levels, sizes, 3), POSITIONS), num_queries)
-    for name in ("features", "logits", "boxes"):
+    for name in ("features", "boxes"):
         assert getattr(alone, name).shape[:2] == (1, num_queries)
         assert_close(getattr(garbage, name), getattr(alone, name), rtol=1e-4, atol=1e-5)
 
@@ -88,36 +94,45 @@ def test_centres_and_sizes_of_proposals_by_hand():
     assert sorted([round(value, 4) for value in box] for box in boxes.tolist()) == sorted(fine + coarse)
 
 
-def test_the_proposals_are_the_tokens_of_best_class_score(transformer):
-    memory = transformer.encode(*maps(5, 7, batch=2), POSITIONS)
-    few, all_ = transformer.propose(memory, 4), transformer.propose(memory, 47)
-    scores = all_.logits.max(-1).values
-    assert (scores[:, :-1] >= scores[:, 1:]).all()
-    assert_close(few.logits, all_.logits[:, :4])
-    assert_close(few.boxes, all_.boxes[:, :4])
-    # The class head for proposals is the one after those of the decoder's layers.
-    assert_close(few.logits, transformer.decoder.class_embed[2](few.features))
-
-
 def test_tokens_at_the_very_border_are_not_proposed(transformer):
     levels, sizes = maps(1, 60)  # centres at 1/120 < 0.01 and at 119/120 > 0.99 are too near
     memory = transformer.encode(levels, sizes, POSITIONS)
     proposals = transformer.propose(memory, 90)
     unusable = (proposals.boxes == 1).all(-1)
     assert unusable.sum() == 2
-    assert proposals.logits.isfinite().all() and proposals.boxes.isfinite().all()
+    assert proposals.features.isfinite().all() and proposals.boxes.isfinite().all()
 
 
 def test_content_is_the_features_without_gradient_or_learned():
     transformer = make_transformer()
     proposals = transformer.propose(transformer.encode(*maps(5, 7, batch=2), POSITIONS), 6)
-    content = transformer.content_queries(proposals)
+    content, positions = transformer.queries(proposals)
+    assert positions is None  # the decoder makes them
     assert_close(content, proposals.features)
     assert proposals.features.requires_grad and not content.requires_grad
     learned = make_transformer(tgt_embed=nn.Embedding(6, DIM))
-    content = learned.content_queries(proposals)
+    content, _ = learned.queries(proposals)
     assert content.shape == (2, 6, DIM) and content.requires_grad
     assert_close(content[1], learned.tgt_embed.weight)
+
+
+def test_content_and_positions_may_come_from_the_proposals_boxes():
+    transformer = make_transformer(ref_point_head=False, pos_trans=build_pos_trans(DIM))
+    memory = transformer.encode(*maps(5, 7, batch=2), POSITIONS)
+    proposals = transformer.propose(memory, 6)
+    content, positions = transformer.queries(proposals)
+    assert content.shape == positions.shape == (2, 6, DIM)
+    cx, cy, w, h = proposals.boxes.detach().split(1, dim=-1)
+    embedded = torch.cat(
+        [get_sine_pos_embed(x, DIM // 2) for x in (torch.cat([cy, cx], -1), torch.cat([h, w], -1))], -1
+    )
+    expected = transformer.pos_trans_norm(transformer.pos_trans(embedded))
+    assert_close(torch.cat([positions, content], dim=-1), expected)
+    box_head = transformer.decoder.bbox_embed[2]
+    assert torch.autograd.grad(content.sum(), box_head.layers[-1].bias, allow_unused=True) == (None,)
+    states, _ = transformer.decode(memory, content, proposals.boxes, positions=positions)
+    others, _ = transformer.decode(memory, content, proposals.boxes, positions=positions + 1)
+    assert not torch.allclose(states, others, atol=1e-3)
 
 
 def test_times_reach_the_decoder_embedded():
@@ -135,3 +150,12 @@ def test_a_time_embedding_needs_a_conditioned_decoder_and_the_reverse():
         make_transformer(time_embed=TimestepEmbedding(DIM))
     with pytest.raises(ValueError, match="transformer.time_embed and transformer.decoder.conditioning"):
         make_transformer(ScaleShiftConditioning(DIM))
+
+
+def test_query_positions_and_content_have_one_source_each():
+    with pytest.raises(ValueError, match="query positions come from transformer.pos_trans or"):
+        make_transformer(pos_trans=build_pos_trans(DIM))
+    with pytest.raises(ValueError, match="query positions come from transformer.pos_trans or"):
+        make_transformer(ref_point_head=False)
+    with pytest.raises(ValueError, match="content queries come from transformer.pos_trans or"):
+        make_transformer(ref_point_head=False, pos_trans=build_pos_trans(DIM), tgt_embed=nn.Embedding(6, DIM))

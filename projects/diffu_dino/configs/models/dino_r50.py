@@ -5,6 +5,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone import BasicStem, ResNet
 from torch import nn
 
+from layers_diffu_detr.bbox_embedd import LookForwardTwice, build_ref_point_head
 from layers_diffu_detr.ldm.ddim import SinglePass
 from layers_diffu_detr.position_embedding import PositionEmbeddingSine, features_per_axis
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
@@ -12,6 +13,7 @@ from projects.diffu_detr.modeling.criterion import TargetsAsGiven
 from projects.diffu_detr.modeling.losses import FocalLoss
 from projects.diffu_detr.modeling.matcher import HungarianMatcher
 from projects.diffu_detr.modeling.neck import ChannelMapper
+from projects.diffu_detr.modeling.proposals import BestClassScore, ChosenTokens
 from projects.diffu_detr.modeling.transformer import DeformableTransformer
 from projects.diffu_dino.modeling.criterion import DINOCriterion
 from projects.diffu_dino.modeling.dino import DiffuDINO
@@ -57,9 +59,15 @@ model = L(DiffuDINO)(
             num_layers=6,
             num_feature_levels="${..num_feature_levels}",
             conditioning=None,
+            norm=L(nn.LayerNorm)(normalized_shape="${....embed_dim}"),
+            ref_point_head=L(build_ref_point_head)(embed_dim="${....embed_dim}"),
+            look_forward=L(LookForwardTwice)(),
         ),
         num_feature_levels=4,
+        ranking=L(BestClassScore)(),
+        supervision=L(ChosenTokens)(),
         tgt_embed=L(nn.Embedding)(num_embeddings="${...num_queries}", embedding_dim="${...embed_dim}"),
+        pos_trans=None,
         time_embed=None,
     ),
     embed_dim=256,
