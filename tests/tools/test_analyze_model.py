@@ -1,0 +1,79 @@
+"""tools/analyze_model.py: what it counts, prints and writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tools.measured import SIZES
+from tools.analyze_model import main
+
+CONFIG = str(Path(__file__).with_name("measured_config.py"))
+
+
+def analyze(*arguments: str) -> dict:
+    return main(["--config-file", CONFIG, *arguments])
+
+
+def total(result: dict, number: int = 1) -> float:
+    return result["flops"][number]["mean"]
+
+
+def test_evaluations_are_counted_side_by_side_and_grow_linearly(capsys):
+    result = analyze("--size", "64", "96")
+    assert list(result["flops"]) == [1, 3, 5]
+    assert total(result, 5) - total(result, 3) == total(result, 3) - total(result, 1) > 0
+    backbone = {result["flops"][n]["by_module"]["backbone"] for n in (1, 3, 5)}
+    assert len(backbone) == 1 and backbone != {0}
+    text = capsys.readouterr().out
+    assert f"{total(result, 3) / total(result, 1):.3f}" in text
+    assert "multiply-add counts one" in text and "sin (" in text and "WARNING" not in text
+
+
+def test_the_tree_goes_down_to_the_depth_asked_for(capsys):
+    result = analyze("--size", "64", "96", "--steps", "1", "--depth", "1")
+    lines = capsys.readouterr().out.splitlines()
+    rows = lines[4 : lines.index("", 4)]  # below the header and its rule
+    assert [row.split()[0] for row in rows] == ["model", "backbone", "neck", "transformer", "label_enc"]
+    assert f"{result['parameters']['']:,}" in rows[0]
+
+
+def test_over_the_data_set_each_image_counts_once():
+    by_size = {size: total(analyze("--size", *map(str, size), "--steps", "1")) for size in set(SIZES[:3])}
+    result = analyze("--num-images", "3", "--steps", "1")
+    landscape, portrait = by_size[SIZES[0]], by_size[SIZES[1]]
+    assert result["images"] == [list(size) for size in SIZES[:3]]
+    assert total(result) == pytest.approx((2 * landscape + portrait) / 3)
+    assert result["flops"][1]["std"] == pytest.approx(abs(landscape - portrait) * 2**0.5 / 3)
+
+
+def test_json_has_every_module_the_convention_and_the_machine(tmp_path):
+    result = analyze("--size", "64", "96", "--steps", "1", "2", "--json", str(tmp_path / "counts.json"))
+    written = json.loads((tmp_path / "counts.json").read_text())
+    assert written["flops"]["2"]["by_module"] == result["flops"][2]["by_module"]
+    assert written["parameters"][""] == result["parameters"][""]
+    assert "multiply-add counts one" in written["convention"]
+    assert {"aten::sin", "aten::topk"} <= written["uncounted_operators"].keys()
+    assert written["suspect_operators"] == [] and written["environment"]["device_type"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", "16", "96"), "image size 16x96: both sides"),
+        (("--steps", "0"), "--steps 0: 100 timesteps allow 1 to 99"),
+        (("--num-images", "0"), "--num-images 0: at least 1"),
+        (("--num-images", "5"), "--num-images 5: the test data set has 4 images"),
+        (("modell.num_queries=10",), "override 'modell.num_queries': there is no 'modell'"),
+    ],
+)
+def test_mistakes_are_named(arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        analyze(*arguments)
+
+
+def test_a_data_set_that_is_not_there_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    config = Path(CONFIG).parents[2] / "projects/diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep.py"
+    with pytest.raises(SystemExit, match="--num-images 2 needs the config's test data set: .*--size"):
+        main(["--config-file", str(config), "--num-images", "2"])
