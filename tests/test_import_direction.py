@@ -21,8 +21,10 @@ ALLOWED = {
     ),
     "datasets_utils": (),
     "configs": ("layers_diffu_detr", "datasets_utils"),
+    "projects.diffu_detr.configs": ("layers_diffu_detr", "projects.diffu_detr.modeling", "configs", "datasets_utils"),
     "projects.diffu_dino.configs": (
-        "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling", "configs", "datasets_utils"
+        "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling",
+        "projects.diffu_detr.configs", "configs", "datasets_utils",
     ),
     "projects.diffu_align_detr.configs": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_align_detr.modeling",

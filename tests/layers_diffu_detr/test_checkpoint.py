@@ -285,6 +285,10 @@ def test_broken_and_absent_files(model, tmp_path):
         ("diffu_dino_r50_coco", "diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep"),
         ("diffu_dino_r101_coco", "diffu_dino/configs/dino-resnet/coco-r101-4scales-12ep"),
         ("dino_r50_coco", "diffu_dino/configs/dino-resnet/baseline-dino-r50-4scales-12ep"),
+        (
+            "deformable_detr_r50_two_stage_coco",
+            "diffu_detr/configs/baseline-deformable-detr-r50-4scales-50ep",
+        ),
         ("diffu_align_detr_r50_coco", "diffu_align_detr/configs/coco-r50-4scales-24ep"),
         ("align_detr_r50_coco", "diffu_align_detr/configs/baseline-aligndetr-r50-4scales-24ep"),
     ],

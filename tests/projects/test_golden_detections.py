@@ -10,6 +10,7 @@ from tests.tiny_models import tiny_model
 @pytest.mark.parametrize(
     ("name", "config", "steps"),
     [
+        ("deformable_detr", "deformable_detr_r50", 0),
         ("dino", "dino_r50", 0),
         ("diffu_dino", "diffu_dino_r50", 1),
         ("diffu_dino", "diffu_dino_r50", 3),
