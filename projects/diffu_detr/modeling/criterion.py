@@ -20,6 +20,8 @@ PairWeights = Callable[[Tensor, MatchedPairs], Tensor]
 class ClassAgnosticTargets:
     """Targets of one class: the proposals learn what is an object, not which (Deformable DETR, released DiffuDINO)."""
 
+    num_classes = 1  # the predictions may have no other
+
     def __call__(self, targets: list[Target]) -> list[Target]:
         """Targets with every label 0; the given ones stay as they are."""
         return [{**t, "labels": torch.zeros_like(t["labels"])} for t in targets]
@@ -27,6 +29,8 @@ class ClassAgnosticTargets:
 
 class TargetsAsGiven:
     """Targets with their own classes (DINO)."""
+
+    num_classes = None  # as many as the criterion's
 
     def __call__(self, targets: list[Target]) -> list[Target]:
         return targets
@@ -41,7 +45,8 @@ class SetCriterion(nn.Module):
         class_loss: from logits (B, Q, K) and `MatchedPairs` to the sum of the loss, see `losses`.
         weight_dict: weight per kind of loss (`loss_class`, `loss_bbox`, `loss_giou`); expanded here to every layer.
         num_layers: decoder layers, for the expansion.
-        encoder_targets: what the encoder's proposals are compared with, made from the targets.
+        encoder_targets: what the encoder's proposals are compared with, made from the targets; `num_classes` tells
+            whether fewer classes than K suffice for it.
         pair_weights: from logits (B, Q, K) and pairs to how much each pair counts, (M,); None: all the same.
 
     Attributes:
@@ -83,6 +88,8 @@ class SetCriterion(nn.Module):
             ValueError: `pred_logits` has not K classes.
         """
         layers = self._layers(outputs, targets)
+        for suffix, (predictions, _) in layers.items():
+            self._check_classes(predictions["pred_logits"], suffix)
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in targets), outputs["pred_logits"].device)
         losses = {}
         indices = self.matcher.match_layers(list(layers.values()))
@@ -111,8 +118,6 @@ class SetCriterion(nn.Module):
     ) -> dict[str, Tensor]:
         """One layer's losses as sums, in float32 whatever the autocast."""
         logits = predictions["pred_logits"]
-        if logits.shape[-1] != self.num_classes:
-            raise ValueError(f"pred_logits has {logits.shape[-1]} classes; num_classes is {self.num_classes}")
         pairs = gather_pairs(predictions["pred_boxes"].float(), targets, indices)
         if pair_weights is not None:
             pairs = replace(pairs, weights=pair_weights(logits, pairs))
@@ -133,6 +138,12 @@ class SetCriterion(nn.Module):
         if "enc_outputs" in outputs:
             layers["_enc"] = (outputs["enc_outputs"], self.encoder_targets(targets))
         return layers
+
+    def _check_classes(self, logits: Tensor, suffix: str) -> None:
+        allowed = {self.num_classes, self.encoder_targets.num_classes if suffix == "_enc" else None}
+        if logits.shape[-1] not in allowed:
+            where = "the encoder's pred_logits" if suffix == "_enc" else "pred_logits"
+            raise ValueError(f"{where} has {logits.shape[-1]} classes; num_classes is {self.num_classes}")
 
     def _expand(self, weight_dict: Mapping[str, float]) -> dict[str, float]:
         return {name + suffix: float(w) for name, w in weight_dict.items() for suffix in self.suffixes(name)}

@@ -201,6 +201,22 @@ def test_a_wrong_number_of_classes_is_named():
         make_criterion()(outputs, make_targets(1, 1))
 
 
+def test_proposals_need_one_class_only_where_their_targets_have_no_more():
+    outputs, targets = make_outputs(), make_targets(2, 3)
+    outputs["enc_outputs"]["pred_logits"] = objectness = outputs["enc_outputs"]["pred_logits"][..., :1]
+    losses = make_criterion()(outputs, targets)
+    agnostic = make_criterion(encoder_targets=ClassAgnosticTargets())
+    agnostic.num_classes = 1
+    alone = agnostic(
+        {"pred_logits": objectness, "pred_boxes": outputs["enc_outputs"]["pred_boxes"]},
+        ClassAgnosticTargets()(targets),
+    )
+    for kind in ("loss_class", "loss_bbox", "loss_giou"):
+        assert_close(losses[kind + "_enc"], alone[kind])
+    with pytest.raises(ValueError, match=f"the encoder's pred_logits has 1 classes; num_classes is {CLASSES}"):
+        make_criterion(encoder_targets=TargetsAsGiven())(outputs, targets)
+
+
 def test_the_number_of_boxes_is_at_least_one():
     assert average_over_ranks(0, torch.device("cpu")) == 1
     assert average_over_ranks(7, torch.device("cpu")) == 7
