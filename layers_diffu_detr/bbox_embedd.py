@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import inverse_sigmoid
@@ -103,9 +102,3 @@ def predict(
         {"pred_logits": class_head(state), "pred_boxes": refine_boxes(box_head(state), reference)}
         for state, reference, class_head, box_head in zip(states, references, class_embed, bbox_embed, strict=False)
     ]
-
-
-@torch.no_grad()
-def confidence(logits: Tensor) -> Tensor:
-    """Best class score of each query: (B, Q, K) -> (B, Q), float32."""
-    return logits.max(dim=-1).values.float().sigmoid()

@@ -34,7 +34,8 @@ class Detections:
 def top_detections(logits: Tensor, boxes: Tensor, top_k: int) -> list[Detections]:
     """The `top_k` best (query, class) pairs of each image, best first: logits (B, Q, K), boxes (B, Q, 4)."""
     num_classes = logits.shape[-1]
-    scores, pairs = logits.flatten(1).float().sigmoid().topk(min(top_k, logits[0].numel()), dim=1)
+    best, pairs = logits.flatten(1).topk(min(top_k, logits[0].numel()), dim=1)
+    scores = best.float().sigmoid()
     queries = pairs // num_classes
     boxes_xyxy = box_cxcywh_to_xyxy(boxes.gather(1, queries[..., None].expand(-1, -1, 4)))
     return [Detections(*fields) for fields in zip(boxes_xyxy, scores, pairs % num_classes, queries, strict=True)]

@@ -1,6 +1,5 @@
 """Heads, timestep conditioning and refinement of boxes."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -12,7 +11,6 @@ from layers_diffu_detr.bbox_embedd import (
     TimeStepBlock,
     build_box_head,
     build_class_head,
-    confidence,
     predict,
     refine_boxes,
 )
@@ -68,9 +66,3 @@ def test_each_layer_predicts_with_its_own_heads_from_its_own_reference():
     for i, layer in enumerate(layers):
         assert_close(layer["pred_logits"], class_embed[i](states[i]))
         assert_close(layer["pred_boxes"], refine_boxes(bbox_embed[i](states[i]), references[i]))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_confidence_is_the_best_class_score_in_float32(dtype):
-    result = confidence(torch.tensor([[[-1.0, 2.0], [0.0, -3.0]]], dtype=dtype))
-    assert_close(result, torch.tensor([[2.0, 0.0]]).sigmoid())

@@ -13,7 +13,7 @@ from detectron2.modeling import detector_postprocess
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
-from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, confidence, predict, refine_boxes
+from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, predict, refine_boxes
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import DenoisingPass, NoiseSource, Prediction, Sampler
@@ -223,7 +223,11 @@ class DiffuDETR(nn.Module):
             reference = refined[-1] if len(refined) else boxes
             logits = self.class_embed[len(refined)](states[-1])  # the last layer's heads alone: no other is read
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
-            return Prediction(pred_boxes, confidence(logits), {"pred_logits": logits, "pred_boxes": pred_boxes})
+            scores, classes = logits.max(dim=-1)
+            # The detections take the logits' place: B · Q · K of them per pass would pile up until the last.
+            detections = top_detections(logits, pred_boxes, self.select_box_nums_for_evaluation)
+            outputs = {"detections": detections, "classes": classes}
+            return Prediction(pred_boxes, scores.float().sigmoid(), outputs)
 
         noise = None
         if self.diffusion is not None:
@@ -235,12 +239,10 @@ class DiffuDETR(nn.Module):
         self, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
     ) -> list[dict[str, Instances]]:
         """Pool the passes' detections, suppress doubles, scale boxes to the output size."""
-        top_k = self.select_box_nums_for_evaluation
-        outputs = [each.prediction.outputs for each in passes]
-        per_pass = [top_detections(out["pred_logits"], out["pred_boxes"], top_k) for out in outputs]
+        per_pass = [each.prediction.outputs["detections"] for each in passes]
         results = []
         for per_image, image, inputs in zip(zip(*per_pass, strict=True), images, batched_inputs, strict=True):
-            detections = merge_passes(list(per_image), self.sampler.nms, top_k)
+            detections = merge_passes(list(per_image), self.sampler.nms, self.select_box_nums_for_evaluation)
             instances = _to_instances(detections, image.shape[-2:])
             height, width = inputs.get("height", image.shape[-2]), inputs.get("width", image.shape[-1])
             results.append({"instances": detector_postprocess(instances, height, width)})
@@ -265,7 +267,7 @@ class DiffuDETR(nn.Module):
             size = torch.tensor([width, height, width, height], device=self.device)
             trajectories.append([])
             for each in passes:
-                scores, classes = each.prediction.outputs["pred_logits"][i].sigmoid().max(-1)
+                scores, classes = each.prediction.confidence[i], each.prediction.outputs["classes"][i]
                 boxes, pred_boxes = (box_cxcywh_to_xyxy(x[i]) * size for x in (each.boxes, each.prediction.boxes))
                 trajectories[-1].append(
                     {"t": each.t, "boxes": boxes, "pred_boxes": pred_boxes, "scores": scores, "classes": classes}

@@ -172,8 +172,22 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     (only,) = model.sample(memory, proposals, inputs)
     content, _ = model.transformer.queries(proposals)
     expected = model.decode_layers(memory, Queries(content, only.boxes, t=torch.full((2,), only.t)))[-1]
-    for name in ("pred_logits", "pred_boxes"):
-        assert_close(only.prediction.outputs[name], expected[name])
+    assert_close(only.prediction.boxes, expected["pred_boxes"])
+    scores, classes = expected["pred_logits"].sigmoid().max(-1)
+    assert_close(only.prediction.confidence, scores)
+    assert torch.equal(only.prediction.outputs["classes"], classes)
+
+
+@torch.no_grad()
+def test_no_pass_keeps_its_class_logits(diffusion_model):
+    model = diffusion_model
+    memory = model.encode(model.preprocess([image()]))
+    passes = model.sample(memory, model.transformer.propose(memory, QUERIES), [image()])
+    for each in passes:
+        assert set(each.prediction.outputs) == {"detections", "classes"}
+        (found,) = each.prediction.outputs["detections"]
+        assert len(found.scores) == min(model.select_box_nums_for_evaluation, QUERIES * model.num_classes)
+        assert each.prediction.outputs["classes"].shape == (1, QUERIES)
 
 
 # ---- noise ----
