@@ -56,11 +56,14 @@ class DiffuDINO(DiffuDETR):
         """As the meta-architecture's; the denoising queries' predictions go to `dn_metas`."""
         if queries.dn_metas is None:
             return super().decode(memory, queries)
-        num_denoising = queries.content.shape[1] - self.num_queries
-        layers = self.decode_layers(memory, queries)
+        sizes = [queries.content.shape[1] - self.num_queries, self.num_queries]
+        # Split rather than sliced: the gradient of each slice would be a tensor of both's size, and then their sum.
+        parts = [
+            {name: value.split(sizes, dim=1) for name, value in layer.items()}
+            for layer in self.decode_layers(memory, queries)
+        ]
         denoising, matching = (
-            as_outputs([{name: value[:, part] for name, value in layer.items()} for layer in layers])
-            for part in (slice(num_denoising), slice(num_denoising, None))
+            as_outputs([{name: value[part] for name, value in layer.items()} for layer in parts]) for part in (0, 1)
         )
         queries.dn_metas["output_known_lbs_bboxes"] = denoising
         return matching
