@@ -1,4 +1,4 @@
-"""The shared meta-architecture, without DINO's denoising queries: inputs and outputs, what is computed once, errors."""
+"""DiffuDETR and Deformable DETR: inputs and outputs, what is computed once, images of their own, errors."""
 
 import copy
 
@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, SinglePass
-from projects.diffu_detr.modeling.criterion import SetCriterion
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
 from tests.golden import fill
 from tests.tiny_models import tiny_config
@@ -22,14 +21,8 @@ QUERIES = 12
 
 
 def config(kind: str) -> DictConfig:
-    """The shared meta-architecture from the tiny DINO configs, without what DINO adds."""
-    model = tiny_config({"baseline": "dino_r50", "diffusion": "diffu_dino_r50"}[kind], num_queries=QUERIES)
-    model._target_ = DiffuDETR
-    for key in ("dn_number", "label_noise_ratio", "box_noise_scale"):
-        del model[key]
-    model.criterion._target_ = SetCriterion
-    model.criterion.weight_dict = {"loss_class": 1.0, "loss_bbox": 5.0, "loss_giou": 2.0}
-    return model
+    """Tiny Deformable DETR, or DiffuDETR."""
+    return tiny_config({"baseline": "deformable_detr_r50", "diffusion": "diffu_detr_r50"}[kind], num_queries=QUERIES)
 
 
 def build(kind: str) -> DiffuDETR:
