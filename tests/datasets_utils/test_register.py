@@ -1,8 +1,16 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import datasets_utils
-from datasets_utils.register import digit_scenes_root
+from datasets_utils.register import digit_scenes_root, register
+from tests.coco_tree import write_coco_tree
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_importing_registers_both_splits():
@@ -32,3 +40,29 @@ def test_missing_scenes_name_folder_variable_and_command(registered_scenes, tmp_
         DatasetCatalog.get("digit_scenes_train")
     for part in (str(tmp_path / "digit_scenes"), "DETECTRON2_DATASETS", "python tools/build_digit_scenes.py"):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["coco_2017_train", "coco_2017_val"])
+def test_missing_coco_names_folder_variable_and_source(name):
+    with pytest.raises(FileNotFoundError) as error:
+        DatasetCatalog.get(name)
+    assert MetadataCatalog.get(name).json_file in str(error.value)
+    for part in ("DETECTRON2_DATASETS", "annotations_trainval2017.zip", "cocodataset.org"):
+        assert part in str(error.value)
+
+
+def test_coco_is_detectron2s_where_it_is_there(tmp_path):
+    datasets_utils.register.explain_missing_coco()  # once more changes nothing
+    write_coco_tree(tmp_path)
+    environment = {**os.environ, "DETECTRON2_DATASETS": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    script = "import datasets_utils, detectron2.data as d; print(len(d.DatasetCatalog.get('coco_2017_train')))"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "8"
+
+
+def test_a_data_set_registered_with_other_metadata_replaces_the_former(tmp_path):
+    for classes in (["a"], ["a", "b"]):
+        register("own_test", list, json_file=tmp_path / "x.json", image_root=tmp_path, thing_classes=classes)
+        assert MetadataCatalog.get("own_test").thing_classes == classes
+    DatasetCatalog.remove("own_test")
+    MetadataCatalog.remove("own_test")

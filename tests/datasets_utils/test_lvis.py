@@ -1,0 +1,73 @@
+import json
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets.lvis import load_lvis_json
+
+from datasets_utils.lvis import register_lvis
+from tests.lvis_tree import used_categories, write_lvis_tree
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_lvis_tree(tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture
+def registered(root):
+    register_lvis(root)
+    yield root
+    register_lvis()
+
+
+@pytest.mark.parametrize("split", ["train", "val", "minival"])
+def test_loads_what_detectron2_loads_with_the_lvis_package(registered, split):
+    name = f"lvis_v1_{split}"
+    ours = DatasetCatalog.get(name)
+    theirs = load_lvis_json(f"{registered}/lvis/{name}.json", f"{registered}/coco/", name)
+    assert len(ours) == len(theirs) == {"train": 6, "val": 3, "minival": 3}[split]
+    for image, expected in zip(ours, theirs, strict=True):
+        for annotation in image["annotations"]:
+            assert annotation.pop("iscrowd") == 0
+        assert image == expected
+
+
+def test_classes_are_those_of_lvis_in_the_order_of_the_ids(registered):
+    metadata = MetadataCatalog.get("lvis_v1_val")
+    assert len(metadata.thing_classes) == 1203 and metadata.thing_classes[0] == "aerosol_can"
+    assert metadata.thing_dataset_id_to_contiguous_id[1203] == 1202
+    assert metadata.evaluator_type == "lvis"
+    labels = {a["category_id"] for image in DatasetCatalog.get("lvis_v1_train") for a in image["annotations"]}
+    assert labels == {id_ - 1 for id_ in used_categories()}
+
+
+def test_annotations_may_lie_in_a_folder_of_their_own_and_images_be_linked(root, tmp_path):
+    (tmp_path / "lvis" / "annotations").mkdir(parents=True)
+    (tmp_path / "lvis" / "val2017").symlink_to(root / "coco" / "val2017")
+    source = root / "lvis" / "lvis_v1_val.json"
+    (tmp_path / "lvis" / "annotations" / source.name).write_text(source.read_text())
+    register_lvis(tmp_path)
+    images = DatasetCatalog.get("lvis_v1_val")
+    assert images[0]["file_name"].startswith(f"{tmp_path}/lvis/val2017/")
+    register_lvis()
+
+
+def test_file_names_are_taken_before_addresses(registered, tmp_path):
+    content = json.loads((registered / "lvis" / "lvis_v1_val.json").read_text())
+    for image in content["images"]:
+        image["file_name"] = "elsewhere.jpg"
+    (tmp_path / "lvis").mkdir()
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "lvis" / "lvis_v1_val.json").write_text(json.dumps(content))
+    register_lvis(tmp_path)
+    assert DatasetCatalog.get("lvis_v1_val")[0]["file_name"] == f"{tmp_path}/coco/elsewhere.jpg"
+
+
+@pytest.mark.parametrize(("split", "source"), [("train", "lvisdataset.org"), ("minival", "mdetr")])
+def test_missing_data_name_folder_variable_and_source(tmp_path, monkeypatch, split, source):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    register_lvis()
+    with pytest.raises(FileNotFoundError) as error:
+        DatasetCatalog.get(f"lvis_v1_{split}")
+    for part in (f"{tmp_path}/lvis/lvis_v1_{split}.json", "DETECTRON2_DATASETS", f"'{tmp_path}'", source):
+        assert part in str(error.value)

@@ -1,0 +1,52 @@
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from datasets_utils.v3det import register_v3det
+from tests.v3det_tree import USED, write_v3det_tree
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_v3det_tree(tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture
+def registered(root):
+    register_v3det(root)
+    yield root
+    register_v3det()
+
+
+@pytest.mark.parametrize(("split", "number"), [("train", 6), ("val", 3)])
+def test_loads_images_of_every_folder_with_contiguous_classes(registered, split, number):
+    images = DatasetCatalog.get(f"v3det_{split}")
+    assert len(images) == number
+    assert len({image["file_name"].split("/")[-2] for image in images}) == 2
+    assert all(image["file_name"].startswith(f"{registered}/v3det/images/") for image in images)
+    assert {a["category_id"] for image in images for a in image["annotations"]} == {id_ - 1 for id_ in USED}
+
+
+def test_class_names_come_from_the_annotation_file(registered):
+    DatasetCatalog.get("v3det_val")
+    metadata = MetadataCatalog.get("v3det_val")
+    assert len(metadata.thing_classes) == 13204 and metadata.thing_classes[699] == "thing 700"
+    assert metadata.thing_dataset_id_to_contiguous_id[13204] == 13203
+
+
+def test_registering_again_keeps_what_loading_found(registered):
+    DatasetCatalog.get("v3det_val")
+    register_v3det(registered)
+    assert MetadataCatalog.get("v3det_val").thing_classes[0] == "thing 1"
+
+
+@pytest.mark.parametrize("missing", ["annotations/v3det_2023_v1_val.json", "images"])
+def test_missing_data_name_folder_variable_and_source(tmp_path, monkeypatch, missing):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    register_v3det()
+    if missing == "images":
+        (tmp_path / "v3det" / "annotations").mkdir(parents=True)
+        (tmp_path / "v3det" / "annotations" / "v3det_2023_v1_val.json").write_text("{}")
+    with pytest.raises(FileNotFoundError) as error:
+        DatasetCatalog.get("v3det_val")
+    for part in (f"{tmp_path}/v3det/{missing}", "DETECTRON2_DATASETS", f"'{tmp_path}'", "github.com/V3Det/V3Det"):
+        assert part in str(error.value)
