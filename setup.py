@@ -27,8 +27,16 @@ EXTRAS = {
     # scikit-learn carries the handwritten digits and the photographs, matplotlib draws the curves.
     "demo": ["matplotlib>=3.7,<4", "contourpy>=1.0", "scikit-learn>=1.3,<2"],
     "wandb": ["wandb>=0.16"],
+    "contrastive": ["pytorch-metric-learning>=2.3,<3"],
     # Needs `demo` beside it. ruff's formatting changes between minor versions.
-    "test": ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "ruff>=0.17,<0.18", "diffusers>=0.30,<1", "safetensors>=0.4"],
+    "test": [
+        "pytest>=8,<10",
+        "pytest-xdist>=3.5,<4",
+        "ruff>=0.17,<0.18",
+        "diffusers>=0.30,<1",
+        "safetensors>=0.4",
+        "pytorch-metric-learning>=2.3,<3",
+    ],
 }
 
 setup(

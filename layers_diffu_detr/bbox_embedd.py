@@ -96,9 +96,9 @@ def predict(
         class_embed, bbox_embed: one head per layer (further ones are not used).
 
     Returns:
-        L dicts of `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4).
+        L dicts of `pred_logits` (B, Q, K), `pred_boxes` (B, Q, 4) and the `states` (B, Q, C) they are made of.
     """
     return [
-        {"pred_logits": class_head(state), "pred_boxes": refine_boxes(box_head(state), reference)}
+        {"pred_logits": class_head(state), "pred_boxes": refine_boxes(box_head(state), reference), "states": state}
         for state, reference, class_head, box_head in zip(states, references, class_embed, bbox_embed, strict=False)
     ]

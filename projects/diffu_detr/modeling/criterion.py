@@ -16,6 +16,8 @@ from .matcher import Indices, Predictions
 ClassLoss = Callable[[Tensor, MatchedPairs], Tensor]
 PairWeights = Callable[[Tensor, MatchedPairs], Tensor]
 
+_CONTRASTIVE = "loss_contrastive"  # of the last layer alone
+
 
 class ClassAgnosticTargets:
     """Targets of one class: the proposals learn what is an object, not which (Deformable DETR, released DiffuDINO)."""
@@ -48,6 +50,7 @@ class SetCriterion(nn.Module):
         encoder_targets: what the encoder's proposals are compared with, made from the targets; `num_classes` tells
             whether fewer classes than K suffice for it.
         pair_weights: from logits (B, Q, K) and pairs to how much each pair counts, (M,); None: all the same.
+        contrastive: from the last layer's states (B, Q, C) and its pairs to `loss_contrastive`; None: no such loss.
 
     Attributes:
         weight_dict: weight per name of loss, e.g. `loss_bbox_0`, `loss_giou_enc`.
@@ -63,6 +66,7 @@ class SetCriterion(nn.Module):
         num_layers: int,
         encoder_targets: Callable[[list[Target]], list[Target]],
         pair_weights: PairWeights | None = None,
+        contrastive: nn.Module | None = None,
     ):
         super().__init__()
         self.num_classes = num_classes
@@ -71,6 +75,7 @@ class SetCriterion(nn.Module):
         self.num_layers = num_layers
         self.encoder_targets = encoder_targets
         self.pair_weights = pair_weights
+        self.contrastive = contrastive
         self.weight_dict = self._expand(weight_dict)
 
     def forward(
@@ -80,7 +85,8 @@ class SetCriterion(nn.Module):
 
         Args:
             outputs: `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4) of the last layer, the same of the others in the
-                list `aux_outputs`, of the proposals in `enc_outputs` (any number of queries); both optional.
+                list `aux_outputs`, of the proposals in `enc_outputs` (any number of queries); both optional. `states`
+                (B, Q, C) for the contrastive loss.
             targets: per image `labels` (n,) int64 and `boxes` (n, 4) normalized cxcywh.
             dn_metas: denoising predictions; of no use here, subclasses read them.
 
@@ -96,6 +102,9 @@ class SetCriterion(nn.Module):
         for (suffix, (predictions, layer_targets)), layer_indices in zip(layers.items(), indices, strict=True):
             layer_losses = self.layer_losses(predictions, layer_targets, layer_indices, self.pair_weights)
             losses.update({name + suffix: loss / num_boxes for name, loss in layer_losses.items()})
+        if self.contrastive is not None:
+            pairs = gather_pairs(outputs["pred_boxes"], targets, indices[0])
+            losses[_CONTRASTIVE] = self.contrastive(outputs["states"], pairs)
         return losses
 
     def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -129,7 +138,7 @@ class SetCriterion(nn.Module):
 
     def suffixes(self, name: str) -> Iterator[str]:
         """What is appended to `name`, a key of the config's weight_dict, in the names of losses."""
-        yield from ("", "_enc", *(f"_{i}" for i in range(self.num_layers - 1)))
+        yield from ("",) if name == _CONTRASTIVE else ("", "_enc", *(f"_{i}" for i in range(self.num_layers - 1)))
 
     def _layers(self, outputs: dict[str, Any], targets: list[Target]) -> dict[str, tuple[Predictions, list[Target]]]:
         """Suffix of the losses' names to what is compared, last layer first."""

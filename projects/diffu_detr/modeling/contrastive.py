@@ -1,0 +1,48 @@
+"""An optional loss that tells classes apart in the decoder's queries, by pytorch_metric_learning (an extra)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from .losses import MatchedPairs
+
+
+def metric_loss(name: str, **arguments: Any) -> nn.Module:
+    """A loss of pytorch_metric_learning, e.g. `SupConLoss`, imported when a config asks for it.
+
+    Raises:
+        ValueError: the package is not installed, or has no such loss.
+    """
+    try:
+        from pytorch_metric_learning import losses
+    except ImportError as error:
+        raise ValueError(
+            f"the metric loss {name} needs the package pytorch_metric_learning: pip install 'diffu-detr[contrastive]'"
+        ) from error
+    if not (name.endswith("Loss") and hasattr(losses, name)):
+        known = sorted(each for each in dir(losses) if each.endswith("Loss"))
+        raise ValueError(f"metric loss is {name!r}; pytorch_metric_learning has {known}")
+    return getattr(losses, name)(**arguments)
+
+
+class ContrastiveLoss(nn.Module):
+    """Draws queries of one class together and those of different classes apart, over the batch of a process.
+
+    Queries without a ground truth take no part: they have no class.
+
+    Args:
+        metric: (embeddings (M, D), classes (M,)) -> the loss, see `metric_loss`.
+        embed_dim: C of the queries.
+        projection_dim: D of the embeddings, which are a linear projection of the queries.
+    """
+
+    def __init__(self, metric: Callable[[Tensor, Tensor], Tensor], embed_dim: int = 256, projection_dim: int = 128):
+        super().__init__()
+        self.metric = metric
+        self.projection = nn.Linear(embed_dim, projection_dim)
+
+    def forward(self, states: Tensor, pairs: MatchedPairs) -> Tensor:
+        """The mean loss () of the decoder's last states (B, Q, C), float32; 0 where nothing can be compared."""
+        embeddings = self.projection(states[pairs.image, pairs.query]).float()
+        return self.metric(embeddings, pairs.labels)
