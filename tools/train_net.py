@@ -21,7 +21,7 @@ from detectron2.utils.logger import setup_logger  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
 from tools.engine.checkpoint import atomic_write, claim_output_dir, load_last  # noqa: E402
-from tools.engine.config import amp_dtype, load_config  # noqa: E402
+from tools.engine.config import amp_dtype, check_data, load_config  # noqa: E402
 from tools.engine.distributed import run  # noqa: E402
 from tools.engine.evaluation import build_model, evaluate, load_for_eval, write_results  # noqa: E402
 from tools.engine.replay import replay  # noqa: E402
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
-    """detectron2's set-up (loggers, config.yaml, cuDNN), the seed, and TF32."""
+    """detectron2's set-up (loggers, config.yaml, cuDNN), the seed, TF32, and the check of the data."""
     cfg.train.seed = resolve_seed(cfg.train.seed)
     saved = Path(cfg.train.output_dir) / "config.yaml"
     of_the_run = saved.read_text() if args.eval_only and saved.is_file() else None
@@ -65,6 +65,7 @@ def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
     if cfg.train.tf32 is not None:
         torch.set_float32_matmul_precision("high" if cfg.train.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = cfg.train.tf32
+    check_data(cfg, training=not args.eval_only)
 
 
 def do_test(cfg: DictConfig, args: argparse.Namespace) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
 
-    names = cfg.dataloader.test.dataset.names
+    names = instantiate(cfg.dataloader.test.dataset.names)
     scenes, mapper = instantiate(cfg.dataloader.test.dataset), instantiate(cfg.dataloader.test.mapper)
     style = {"class_names": MetadataCatalog.get(names).thing_classes, "score_threshold": args.score_threshold}
     output = Path(args.output_dir)

@@ -12,6 +12,7 @@ from detectron2.structures import Boxes, Instances
 from omegaconf import DictConfig, ListConfig
 from torch import nn
 
+from tests.custom_tree import write_custom_tree
 from tests.tiny_models import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,8 +60,10 @@ def test_model_is_built(path: Path):
 
 
 @pytest.mark.parametrize("path", RUNS, ids=name)
-def test_run_is_complete(path: Path):
+def test_run_is_complete(path: Path, tmp_path: Path):
     cfg = load(path)
+    if "data" in cfg:  # one's own, whose classes are counted
+        cfg.data.update(write_custom_tree(tmp_path / "data"))
     assert {"model", "dataloader", "optimizer", "lr_multiplier", "train"} <= cfg.keys()
     model = build(cfg.model)
     assert instantiate(cfg.lr_multiplier)(1.0) < instantiate(cfg.lr_multiplier)(0.5) <= 1.0

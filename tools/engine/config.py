@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from detectron2.config import LazyConfig
+from detectron2.config import LazyConfig, instantiate
 from omegaconf import DictConfig, ListConfig
 
 AMP_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -120,6 +120,21 @@ def resolve_device(device: str, *, num_gpus: int) -> str:
     if not torch.cuda.is_available():
         raise ValueError(f"train.device is {device!r}, but PyTorch finds no CUDA device; use train.device=auto or cpu")
     return device
+
+
+def check_data(cfg: DictConfig, *, training: bool) -> None:
+    """Run ``cfg.data_check``, where the config has one, before anything that takes time.
+
+    Args:
+        training: False leaves out the training data.
+
+    Raises:
+        ValueError: the report of what is wrong with the data.
+    """
+    if "data_check" in cfg:
+        if not training:
+            cfg.data_check.train = None
+        instantiate(cfg.data_check)
 
 
 def amp_dtype(cfg: DictConfig) -> torch.dtype | None:

@@ -1,0 +1,56 @@
+"""From a folder to a trained, evaluated model by one command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.custom_tree import overrides, write_custom_tree
+from tools.train_net import argument_parser, main
+
+CONFIG = Path(__file__).resolve().parents[1] / "custom_config.py"
+
+
+def run(paths: dict[str, str], output_dir: Path, *arguments: str, flags: tuple[str, ...] = ()) -> dict:
+    arguments = (*flags, *overrides(paths), f"train.output_dir={output_dir}", *arguments)
+    return main(argument_parser().parse_args(["--config-file", str(CONFIG), "--num-gpus", "0", *arguments]))
+
+
+def test_trains_and_evaluates(tmp_path):
+    paths = write_custom_tree(tmp_path)
+    results = run(paths, tmp_path / "output")
+    assert results["bbox"]["AP"] >= 0
+    assert {name for name in results["bbox"] if name.startswith("AP-")} == {"AP-ball", "AP-cup", "AP-shoe"}
+    assert "2 images, 4 annotations, 3 categories; 0 faults" in (tmp_path / "output" / "log.txt").read_text()
+
+
+def test_faulty_data_are_refused_before_training_and_train_without_the_faults(tmp_path):
+    paths = write_custom_tree(tmp_path, faulty=True)
+    with pytest.raises(ValueError, match="18 faults"):
+        run(paths, tmp_path / "output")
+    assert not list((tmp_path / "output").glob("*.pth"))
+    results = run(paths, tmp_path / "output", "data.drop_faulty=True")
+    assert results["bbox"]["AP"] >= 0
+    assert (tmp_path / "output" / "model_final.pth").is_file()
+    assert "2 x unreadable image" in (tmp_path / "output" / "log.txt").read_text()
+    kept = json.loads((tmp_path / "output" / "data" / "custom_train.json").read_text())
+    assert len(kept["images"]) == 7
+
+
+def test_evaluation_leaves_faulty_images_and_boxes_out_of_the_ground_truth(tmp_path):
+    paths = write_custom_tree(tmp_path, faulty=True)
+    paths |= {"val_json": paths["train_json"], "val_images": paths["train_images"]}
+    results = run(paths, tmp_path / "output", "data.drop_faulty=True", f"dataloader.evaluator.output_dir={tmp_path}")
+    predictions = json.loads((tmp_path / "coco_instances_results.json").read_text())
+    assert {p["image_id"] for p in predictions} == {1, 2, 3, 4, 105, 107, 108}
+    assert {p["category_id"] for p in predictions} <= {3, 7, 40}
+    assert results["bbox"]["AP"] >= 0
+
+
+def test_evaluation_alone_needs_no_training_images(tmp_path):
+    paths = write_custom_tree(tmp_path)
+    run(paths, tmp_path / "output")
+    paths["train_images"] = ""
+    checkpoint = f"train.init_checkpoint={tmp_path / 'output' / 'model_final.pth'}"
+    results = run(paths, tmp_path / "evaluated", checkpoint, flags=("--eval-only",))
+    assert results["bbox"]["AP"] >= 0
