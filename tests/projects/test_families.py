@@ -1,8 +1,8 @@
 """Diffusion is a matter of config: each diffusion model and its baseline are one class with other objects in slots."""
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
+from tests.config_trees import slots_that_differ
 from tests.tiny_models import tiny_config, tiny_model
 
 FAMILIES = [
@@ -19,19 +19,6 @@ BESIDES = {
     "diffu_dino_r50": {"transformer.tgt_embed", "criterion.class_loss", "criterion.encoder_targets"},
     "diffu_aligndetr_r50": {"transformer.tgt_embed"},
 }
-
-
-def slots_that_differ(a: DictConfig, b: DictConfig, prefix: str = "") -> set[str]:
-    """Keys under which two trees hold another object or value; objects of one class are compared inside."""
-    found = set()
-    for key in a.keys() | b.keys():
-        left, right = (OmegaConf.to_container(tree, resolve=False).get(key) for tree in (a, b))
-        nested = all(isinstance(x, dict) for x in (left, right)) and left.get("_target_") == right.get("_target_")
-        if nested:
-            found |= slots_that_differ(a[key], b[key], f"{prefix}{key}.")
-        elif left != right:
-            found.add(prefix + key)
-    return found
 
 
 @pytest.mark.parametrize(("name", "baseline"), FAMILIES)
