@@ -1,46 +1,13 @@
 """The demo: a small DiffuDINO on digit scenes, from scratch in minutes on two CPU cores."""
 
 from detectron2.config import LazyCall as L
-from detectron2.layers import ShapeSpec
-from detectron2.modeling.backbone import ResNet
-from detectron2.modeling.backbone.resnet import BasicBlock
 
 from projects.diffu_detr.modeling.criterion import TargetsAsGiven
 
-from .....configs.common.data.digit_scenes import dataloader, digit_scenes
-from .....configs.common.optim import AdamW as optimizer
-from .....configs.common.schedules import multistep
-from .....configs.common.train import train
+from .....configs.common.digits_demo import dataloader, digit_scenes, lr_multiplier, make_small, optimizer, train
 from ..models.diffu_dino_r50 import model
 
-train.output_dir = "./output/digits"
-train.max_iter = 1800
-train.eval_period = 450
-train.clip_grad.enabled = True
-train.model_ema.enabled = True
-train.model_ema.decay = 0.99
-train.model_ema.use_ema_weights_for_eval_only = True
-train.seed = 0
-lr_multiplier = multistep(train.max_iter, [train.max_iter * 5 // 6], warmup_iters=50)
-optimizer.lr = 5e-4
-optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
-
-model.backbone.freeze_at = 0
-model.backbone.stem.update(out_channels=32, norm="BN")
-model.backbone.stages = [
-    L(ResNet.make_stage)(
-        block_class=BasicBlock, num_blocks=1, in_channels=c_in, out_channels=c_out, stride_per_block=[stride], norm="BN"
-    )
-    for c_in, c_out, stride in ((32, 32, 1), (32, 64, 2), (64, 128, 2), (128, 192, 2))
-]
-model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 64), (4, 128), (5, 192))}
-model.embed_dim = 128
-model.transformer.num_feature_levels = 3  # a fourth would be 3 by 3 pixels
-model.transformer.encoder.update(num_layers=2, feedforward_dim=256)
-model.transformer.decoder.update(num_layers=3, feedforward_dim=256)
-model.num_classes = 10
-model.num_queries = 200
-model.dn_number = 20
+make_small(model)
 model.criterion.encoder_targets = L(TargetsAsGiven)()  # teaches the new backbone the classes sooner
-model.select_box_nums_for_evaluation = 100
 model.sampler.seed = 0
+train.output_dir = "./output/digits"
