@@ -9,7 +9,11 @@ train = dict(
     seed=-1,  # -1: drawn, logged and saved in config.yaml
     tf32=None,  # True or False allows or forbids TF32 everywhere; None keeps PyTorch's choice
     cudnn_benchmark=False,
-    amp=dict(enabled=False, dtype="bfloat16"),  # or "float16", which adds a gradient scaler
+    channels_last=True,  # convolutions' weights and maps as NHWC, which their kernels prefer
+    activation_checkpointing=False,  # True: transformer layers are computed again in the backward pass, to save memory
+    compile=False,  # True: torch.compile of the transformer's layers
+    # dtype: or "float16", which adds a gradient scaler; evaluate: evaluation runs under autocast too
+    amp=dict(enabled=False, dtype="bfloat16", evaluate=False),
     ddp=dict(broadcast_buffers=False, find_unused_parameters=False, fp16_compression=False),
     clip_grad=dict(enabled=False, params=dict(max_norm=0.1, norm_type=2)),
     accumulation_steps=1,  # passes that a batch is cut into; total_batch_size stays the batch of one update

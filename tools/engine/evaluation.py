@@ -15,7 +15,9 @@ from omegaconf import DictConfig
 from torch import nn
 
 from layers_diffu_detr.checkpoint import load_weights
+from tools.engine.acceleration import accelerate
 from tools.engine.checkpoint import atomic_write, last_checkpoint
+from tools.engine.config import AMP_DTYPES
 from tools.engine.ema import EMAState, unwrap
 from tools.engine.rng import preserved_rng
 
@@ -24,9 +26,9 @@ logger = logging.getLogger("detectron2.diffu_detr")
 
 
 def build_model(cfg: DictConfig) -> nn.Module:
-    """The model of ``cfg.model`` on ``cfg.train.device``, without weights loaded."""
+    """The model of ``cfg.model`` on ``cfg.train.device``, accelerated, without weights loaded."""
     model = instantiate(cfg.model)
-    return model.to(cfg.train.device)
+    return accelerate(cfg, model.to(cfg.train.device))
 
 
 def local_path(path: str) -> str:
@@ -89,7 +91,8 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Results:
         if key not in cfg.dataloader:
             raise ValueError(f"evaluation needs dataloader.{key}; dataloader has {', '.join(map(str, cfg.dataloader))}")
     share_buffers(unwrap(model))
-    with preserved_rng():
+    amp, device_type = cfg.train.amp, torch.device(cfg.train.device).type
+    with preserved_rng(), torch.autocast(device_type, dtype=AMP_DTYPES[amp.dtype], enabled=amp.evaluate):
         loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
         results = inference_on_dataset(unwrap(model), loader, evaluator)
     if comm.is_main_process():

@@ -152,5 +152,10 @@ class Trainer(TrainerBase):
         """Continue from :meth:`state_dict`."""
         super().load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
+        # Fused optimizers walk through weights and moments side by side: both need the same memory format.
+        for parameter, moments in self.optimizer.state.items():
+            for name, moment in moments.items():
+                if moment.shape == parameter.shape:
+                    moments[name] = torch.empty_like(parameter).copy_(moment)
         if self.grad_scaler.is_enabled() and state["grad_scaler"]:
             self.grad_scaler.load_state_dict(state["grad_scaler"])

@@ -138,7 +138,8 @@ class DiffuDETR(nn.Module):
 
     def preprocess(self, batched_inputs: list[dict]) -> list[Tensor]:
         """Normalized images, float32 (3, H_i, W_i) each, on the model's device."""
-        return [(inputs["image"].to(self.device) - self.pixel_mean) / self.pixel_std for inputs in batched_inputs]
+        images = (inputs["image"].to(self.device, non_blocking=True) for inputs in batched_inputs)
+        return [(image - self.pixel_mean) / self.pixel_std for image in images]
 
     def encode(self, images: list[Tensor]) -> Memory:
         """Images to the encoder's memory."""
@@ -177,11 +178,12 @@ class DiffuDETR(nn.Module):
             for label in inputs["instances"].gt_classes.unique().tolist():  # before the move: no wait for the device
                 if not 0 <= label < self.num_classes:
                     raise ValueError(f"gt_classes has {label}; num_classes is {self.num_classes}")
-            instances = inputs["instances"].to(self.device)
+            instances = inputs["instances"]
             height, width = instances.image_size
-            scale = torch.tensor([width, height, width, height], device=self.device)
-            boxes = box_xyxy_to_cxcywh(instances.gt_boxes.tensor / scale)
-            targets.append({"labels": instances.gt_classes, "boxes": boxes})
+            boxes_abs = instances.gt_boxes.tensor
+            boxes = box_xyxy_to_cxcywh(boxes_abs / boxes_abs.new_tensor([width, height, width, height]))
+            target = {"labels": instances.gt_classes, "boxes": boxes}
+            targets.append({name: value.to(self.device, non_blocking=True) for name, value in target.items()})
         return targets
 
     def prepare_queries(self, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
