@@ -3,8 +3,11 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
+import torchvision
+from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
 from projects.diffu_detr.modeling.matcher import HungarianMatcher
@@ -50,6 +53,34 @@ def test_the_assignment_is_the_cheapest_of_all():
     queries, matched = matcher(predictions, wanted)[0]
     cheapest = min(sum(cost[q, j] for j, q in enumerate(order)) for order in itertools.permutations(range(5), 3))
     assert_close(cost[queries, matched].sum(), cheapest)
+
+
+def assign_one_by_one(logits, boxes, target):
+    """The assignment of one image in one layer, from complete cost matrices, as the papers write them."""
+    prob = logits.sigmoid()
+    positive = 0.25 * (1 - prob) ** 2 * -torch.log(prob + 1e-8)
+    negative = 0.75 * prob**2 * -torch.log(1 - prob + 1e-8)
+    focal = (positive - negative)[:, target["labels"]]
+    corners = [torchvision.ops.box_convert(x, "cxcywh", "xyxy") for x in (boxes, target["boxes"])]
+    giou = torchvision.ops.generalized_box_iou(*corners)
+    cost = 2 * focal + 5 * torch.cdist(boxes, target["boxes"], p=1) - 2 * giou
+    return [index.tolist() for index in linear_sum_assignment(cost.numpy())]
+
+
+def test_1000_random_cases_are_assigned_as_one_by_one():
+    matcher = HungarianMatcher()
+    cases = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        classes, queries = int(rng.integers(1, 90)), rng.integers(5, 60, size=4)
+        wanted = targets(*rng.integers(0, 12, size=5), classes=classes, seed=seed)
+        layers = [(outputs(5, int(q), classes, seed=100 * seed + i), wanted) for i, q in enumerate(queries)]
+        for (predictions, _), indices in zip(layers, matcher.match_layers(layers), strict=True):
+            for i, (query, target) in enumerate(indices):
+                expected = assign_one_by_one(predictions["pred_logits"][i], predictions["pred_boxes"][i], wanted[i])
+                assert [query.tolist(), target.tolist()] == expected
+                cases += 1
+    assert cases == 1000
 
 
 def test_an_image_is_matched_as_alone():
