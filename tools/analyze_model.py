@@ -28,6 +28,7 @@ from tools.engine.measure import (  # noqa: E402
     checked_size,
     describe_environment,
     evaluations_to_measure,
+    parse_arguments,
     random_images,
     set_evaluations,
     table,
@@ -58,9 +59,10 @@ def analyze(args: argparse.Namespace) -> dict[str, Any]:
             there.
     """
     cfg = load_config(argparse.Namespace(config_file=args.config_file, opts=args.opts, num_gpus=0))
+    cfg.train.compile = cfg.train.activation_checkpointing = False  # a trace cannot look into compiled layers
     sizes = [checked_size(args.size)] if args.num_images is None else data_set_sizes(cfg, args.num_images)
     model = build_model(cfg).eval()
-    counts = count_by_evaluations(model, evaluations_to_measure(model, args.steps), set(sizes))
+    counts = count_by_evaluations(model, evaluations_to_measure(model.diffusion, args.steps), set(sizes))
     uncounted: Counter[str] = Counter()
     for count in (count for by_size in counts.values() for count in by_size.values()):
         uncounted |= Counter(count.uncounted)
@@ -154,7 +156,7 @@ def tree_rows(parameters: dict[str, int], flops: dict[int, dict[str, float]], de
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    args = argument_parser().parse_args(arguments)
+    args = parse_arguments(argument_parser(), arguments)
     try:
         result = analyze(args)
     except ValueError as error:

@@ -38,6 +38,12 @@ def test_the_tree_goes_down_to_the_depth_asked_for(capsys):
     assert f"{result['parameters']['']:,}" in rows[0]
 
 
+def test_compiled_layers_are_counted_as_they_are():
+    words = ("train.compile=True", "train.activation_checkpointing=True")
+    plain, compiled = (analyze("--size", "64", "96", "--steps", "1", *overrides) for overrides in ((), words))
+    assert total(compiled) == total(plain)
+
+
 def test_over_the_data_set_each_image_counts_once():
     by_size = {size: total(analyze("--size", *map(str, size), "--steps", "1")) for size in set(SIZES[:3])}
     result = analyze("--num-images", "3", "--steps", "1")

@@ -1,7 +1,9 @@
 """What the measuring tools share: sizes, images, decoder evaluations, a description of the machine, tables."""
 
+import argparse
 import os
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,22 @@ from layers_diffu_detr.multi_scale_deform_attn import DEFORM_ATTN_OP_NAME
 from tools.engine.rng import preserved_rng, seed_everything
 
 DIFFUSION_EVALUATIONS = (1, 3, 5)  # those of the paper's tables
+
+
+def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse arguments (None: of the command line) whose last are `opts`, words with an equals sign.
+
+    argparse would take them for more values of an option before them: ``--steps 1 3 model.num_queries=300``.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    first = len(arguments)
+    while first > 0 and "=" in arguments[first - 1] and not arguments[first - 1].startswith("-"):
+        first -= 1
+    if 0 < first < len(arguments) and arguments[first - 1].startswith("--") and "=" not in arguments[first - 1]:
+        first += 1  # that one is the option's
+    args = parser.parse_args(arguments[:first])
+    args.opts = [*args.opts, *arguments[first:]]
+    return args
 
 
 def image_size(text: str) -> tuple[int, int]:
@@ -53,22 +71,25 @@ def random_images(sizes: Sequence[tuple[int, int]], seed: int = 0) -> list[dict[
     ]
 
 
-def evaluations_to_measure(model: nn.Module, asked: Sequence[int] | None) -> list[int]:
+def evaluations_to_measure(diffusion: Any, asked: Sequence[int] | None) -> list[int]:
     """The numbers of decoder evaluations that were asked for, or else the paper's; a baseline has one.
 
+    Args:
+        diffusion: a model's, with its `num_timesteps`; None: the model is a baseline.
+
     Raises:
-        ValueError: a number that the model's sampler cannot do.
+        ValueError: a number that the timesteps do not allow.
     """
-    if model.diffusion is None:
+    if diffusion is None:
         if any(number != 1 for number in asked or ()):
             raise ValueError(
                 f"--steps {' '.join(map(str, asked))}: a model without diffusion evaluates its decoder once"
             )
         return [1]
-    allowed = model.diffusion.num_timesteps - 1
+    allowed = diffusion.num_timesteps - 1
     for number in asked or ():
         if not 1 <= number <= allowed:
-            raise ValueError(f"--steps {number}: {model.diffusion.num_timesteps} timesteps allow 1 to {allowed}")
+            raise ValueError(f"--steps {number}: {diffusion.num_timesteps} timesteps allow 1 to {allowed}")
     return list(asked or DIFFUSION_EVALUATIONS)
 
 

@@ -1,5 +1,7 @@
 """Sizes, images and decoder evaluations of the measuring tools."""
 
+import argparse
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from tools.engine.measure import (
     evaluations_to_measure,
     fill_zero_matrices,
     image_size,
+    parse_arguments,
     random_images,
     set_evaluations,
     table,
@@ -38,8 +41,8 @@ def test_images_depend_on_the_seed_alone():
 
 def test_diffusion_is_measured_at_the_papers_evaluations_unless_others_are_asked_for():
     model = tiny_model("diffu_dino_r50")
-    assert evaluations_to_measure(model, None) == [1, 3, 5]
-    assert evaluations_to_measure(model, [2]) == [2]
+    assert evaluations_to_measure(model.diffusion, None) == [1, 3, 5]
+    assert evaluations_to_measure(model.diffusion, [2]) == [2]
     set_evaluations(model, 2)
     assert model.sampler.num_steps == 2
 
@@ -47,14 +50,14 @@ def test_diffusion_is_measured_at_the_papers_evaluations_unless_others_are_asked
 @pytest.mark.parametrize("number", [0, 100])
 def test_evaluations_beyond_the_timesteps_are_refused(number):
     with pytest.raises(ValueError, match=f"--steps {number}: 100 timesteps allow 1 to 99"):
-        evaluations_to_measure(tiny_model("diffu_dino_r50"), [1, number])
+        evaluations_to_measure(tiny_model("diffu_dino_r50").diffusion, [1, number])
 
 
 def test_a_baseline_has_one_evaluation():
     model = tiny_model("dino_r50")
-    assert evaluations_to_measure(model, None) == [1]
+    assert evaluations_to_measure(model.diffusion, None) == [1]
     with pytest.raises(ValueError, match="--steps 1 3: a model without diffusion"):
-        evaluations_to_measure(model, [1, 3])
+        evaluations_to_measure(model.diffusion, [1, 3])
 
 
 def test_zero_matrices_are_filled_with_the_seeds_weights():
@@ -78,3 +81,23 @@ def test_columns_of_a_table_are_aligned():
         "encoder    1.5",
         "rest     10.25",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps", "name", "opts"),
+    [
+        (["--steps", "1", "3", "a.b=1", "c=2"], [1, 3], None, ["a.b=1", "c=2"]),
+        (["a.b=1", "--steps", "1"], [1], None, ["a.b=1"]),
+        (["--steps", "1", "--name", "x=y"], [1], "x=y", []),
+        (["--steps", "1", "--name", "x=y", "a.b=1"], [1], "x=y", ["a.b=1"]),
+        (["--name=x", "a.b=1"], None, "x", ["a.b=1"]),
+        ([], None, None, []),
+    ],
+)
+def test_overrides_may_follow_an_option_of_many_values(arguments, steps, name, opts):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, nargs="+")
+    parser.add_argument("--name")
+    parser.add_argument("opts", nargs="*")
+    args = parse_arguments(parser, arguments)
+    assert (args.steps, args.name, args.opts) == (steps, name, opts)

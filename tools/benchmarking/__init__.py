@@ -1,0 +1,1 @@
+"""The parts of tools/benchmark.py: settings, their worker processes, what a worker runs, and the comparison."""
