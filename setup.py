@@ -16,6 +16,8 @@ REQUIREMENTS = [
     "scipy>=1.10,<2",
     "pillow>=9.5",
     "pycocotools>=2.0.7,<3",
+    "hotcoco>=1.3,<2",
+    "tabulate>=0.8,<1",
     "fvcore>=0.1.5,<0.1.6",
     "omegaconf>=2.3,<2.4",
     "hydra-core>=1.3,<1.4",
@@ -27,14 +29,18 @@ EXTRAS = {
     # scikit-learn carries the handwritten digits and the photographs, matplotlib draws the curves.
     "demo": ["matplotlib>=3.7,<4", "contourpy>=1.0", "scikit-learn>=1.3,<2"],
     "wandb": ["wandb>=0.16"],
+    "faster-coco-eval": ["faster-coco-eval>=1.8,<2"],
+    "lvis": ["lvis>=0.5.3,<0.6"],
     "contrastive": ["pytorch-metric-learning>=2.3,<3"],
     # Needs `demo` beside it. ruff's formatting changes between minor versions.
     "test": [
-        "pytest>=8,<10",
+        "pytest>=8.2,<10",
         "pytest-xdist>=3.5,<4",
         "ruff>=0.17,<0.18",
         "diffusers>=0.30,<1",
         "safetensors>=0.4",
+        "faster-coco-eval>=1.8,<2",
+        "lvis>=0.5.3,<0.6",
         "pytorch-metric-learning>=2.3,<3",
     ],
 }

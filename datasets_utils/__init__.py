@@ -6,6 +6,7 @@ Importing the package registers LVIS v1, V3Det and the digit scenes in detectron
 
 from .coco_format import check_before_training, count_classes, register_coco_format
 from .detr_mapper import DetrDatasetMapper
+from .evaluation import CocoStyleEvaluator, LvisStyleEvaluator
 from .loader import ResumableBatchSampler, ResumableTrainingSampler, build_test_loader, build_train_loader
 from .lvis import register_lvis
 from .register import explain_missing_coco, register_digit_scenes
@@ -14,9 +15,11 @@ from .transforms import FastResizeShortestEdge, FastResizeTransform
 from .v3det import register_v3det
 
 __all__ = [
+    "CocoStyleEvaluator",
     "DetrDatasetMapper",
     "FastResizeShortestEdge",
     "FastResizeTransform",
+    "LvisStyleEvaluator",
     "ResumableBatchSampler",
     "ResumableRepeatFactorSampler",
     "ResumableTrainingSampler",

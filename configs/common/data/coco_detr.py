@@ -3,10 +3,15 @@
 import detectron2.data.transforms as T
 from detectron2.config import LazyCall as L
 from detectron2.data import get_detection_dataset_dicts
-from detectron2.evaluation import COCOEvaluator
 from omegaconf import OmegaConf
 
-from datasets_utils import DetrDatasetMapper, FastResizeShortestEdge, build_test_loader, build_train_loader
+from datasets_utils import (
+    CocoStyleEvaluator,
+    DetrDatasetMapper,
+    FastResizeShortestEdge,
+    build_test_loader,
+    build_train_loader,
+)
 
 TRAIN_SHORT_EDGES = tuple(range(480, 801, 32))
 
@@ -49,8 +54,9 @@ dataloader.test = L(build_test_loader)(
     num_workers=4,
 )
 
-dataloader.evaluator = L(COCOEvaluator)(
+dataloader.evaluator = L(CocoStyleEvaluator)(
     dataset_name="${..test.dataset.names}",
-    # The official pycocotools numbers; detectron2's faster twin needs its C++ extension.
-    use_fast_impl=False,
+    backend="auto",  # the fastest that is installed
+    max_dets=100,  # per image and class, COCO's own number
+    output_dir=None,
 )
