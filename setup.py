@@ -12,6 +12,7 @@ from setuptools import find_namespace_packages, find_packages, setup
 REQUIREMENTS = [
     "torch>=2.5,<3",
     "torchvision>=0.20,<1",
+    "timm>=1.0.22,<2",
     "numpy>=1.24,<3",
     "scipy>=1.10,<2",
     "pillow>=9.5",

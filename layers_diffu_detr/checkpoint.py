@@ -25,7 +25,8 @@ StateDict = dict[str, Tensor]
 _WRAPPERS = {"model": ("model", "state_dict", "model_state"), "ema": ("ema_state", "model_ema", "ema")}
 # Parallel and compiled models prepend these to every name.
 _MODULE_PREFIXES = ("module.", "_orig_mod.")
-_BACKBONE = "backbone."
+# Where models keep the network that pre-training knows: inside a feature pyramid, or on its own.
+_BACKBONES = ("backbone.bottom_up.", "backbone.")
 # The decoder and the model list the same heads: two names, one tensor.
 _DECODER_HEAD = re.compile(r"^transformer\.decoder\.(?=(?:class|bbox)_embed\.)")
 _SCHEDULE = (
@@ -81,6 +82,10 @@ def load_weights(
 ) -> LoadReport:
     """Load weights into `model`: all of them, or the whole backbone's and nothing else's.
 
+    Files of pre-trained backbones may have other names: torchvision's for a ResNet, and those of a backbone's method
+    `pretrained_names()`, which gives each name of the pre-training its name in the backbone, or None where the backbone
+    does not need it. What it gives no name stays at its initialisation.
+
     Args:
         model: its state dict says what is needed.
         source: a file (.pth and the like of torch.save, .safetensors, or .pkl of detectron2's model zoo), or what such
@@ -98,10 +103,10 @@ def load_weights(
     content, origin = (source, "state dict") if isinstance(source, Mapping) else (read_checkpoint(source), str(source))
     given = _strip_prefixes(_tensors(_unwrap(content, select, origin), origin))
     needed = model.state_dict()
-    targets = _rename(given, needed)
+    targets, untrained = _rename(given, needed, model)
     values, ignored = _collect(given, targets, needed, _rebuilt_buffers(model, needed), origin)
     loaded = [name for name in needed if _canonical(name) in values]
-    initialised = _left_at_initialisation(loaded, needed)
+    initialised = _left_at_initialisation(loaded, needed, untrained)
     _check(needed, values, initialised, origin)
     with torch.no_grad():
         for name in loaded:
@@ -209,14 +214,32 @@ def _canonical(name: str) -> str:
     return _DECODER_HEAD.sub("", name)
 
 
-def _rename(given: StateDict, needed: StateDict) -> dict[str, str]:
-    """Name in the checkpoint -> name in the model, for every entry; unknown ones keep theirs."""
+def _rename(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict[str, str | None], set[str]]:
+    """How the names of a checkpoint become the model's.
+
+    Returns:
+        Name in the checkpoint -> name in the model, for every entry: unknown ones keep theirs, needless ones get None.
+        The model's names that the checkpoint, a backbone's pre-training, cannot have.
+    """
     known = {_canonical(name) for name in needed}
     if known.isdisjoint(map(_canonical, given)):
-        backbone = {name: _BACKBONE + _detectron2_name(name) for name in given}
-        if not known.isdisjoint(backbone.values()):
-            return {name: target if target in known else name for name, target in backbone.items()}
-    return {name: name if name in needed else _canonical(name) for name in given}
+        targets, untrained = _rename_pretrained(given, needed, model)
+        if not known.isdisjoint(targets.values()):
+            return targets, untrained
+    return {name: name if name in needed else _canonical(name) for name in given}, set()
+
+
+def _rename_pretrained(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict[str, str | None], set[str]]:
+    """`_rename` for a file that knows nothing but the backbone."""
+    prefix = next((p for p in _BACKBONES if any(name.startswith(p) for name in needed)), _BACKBONES[-1])
+    backbone = dict(model.named_modules()).get(prefix.removesuffix("."))
+    if hasattr(backbone, "pretrained_names"):
+        names = {name: target and prefix + target for name, target in backbone.pretrained_names().items()}
+        untrained = {name for name in needed if name.startswith(prefix)} - set(names.values())
+    else:
+        names, untrained = {name: prefix + _detectron2_name(name) for name in given}, set()
+    targets = {name: names.get(name, prefix + name) for name in given}
+    return {name: target if target is None or target in needed else name for name, target in targets.items()}, untrained
 
 
 def _detectron2_name(name: str) -> str:
@@ -232,12 +255,15 @@ def _rebuilt_buffers(model: nn.Module, needed: StateDict) -> set[str]:
 
 
 def _collect(
-    given: StateDict, targets: dict[str, str], needed: StateDict, rebuilt: set[str], origin: str
+    given: StateDict, targets: dict[str, str | None], needed: StateDict, rebuilt: set[str], origin: str
 ) -> tuple[StateDict, dict[str, str]]:
     """Values by canonical name in the model, unexpected ones included, and what is ignored, with the reason."""
     known = {_canonical(name) for name in needed}
     values, ignored = {}, {}
     for name, value in given.items():
+        if targets[name] is None:
+            ignored[name] = "part of the pre-training that the backbone does not have"
+            continue
         target = _canonical(targets[name])
         if target not in known and (reason := _reason_to_ignore(name, rebuilt)):
             ignored[name] = reason
@@ -256,14 +282,14 @@ def _reason_to_ignore(name: str, rebuilt: set[str]) -> str | None:
     return next((reason for pattern, reason in _IGNORABLE.items() if pattern.search(name)), None)
 
 
-def _left_at_initialisation(loaded: list[str], needed: StateDict) -> list[str]:
-    """What a checkpoint need not have: everything else for a backbone's weights, and batch counts."""
-    backbone_only = bool(loaded) and all(name.startswith(_BACKBONE) for name in loaded)
+def _left_at_initialisation(loaded: list[str], needed: StateDict, untrained: set[str]) -> list[str]:
+    """What a checkpoint need not have: `untrained`, batch counts, and for a backbone's weights everything else."""
+    backbone = next((p for p in _BACKBONES if loaded and all(name.startswith(p) for name in loaded)), "")
     absent = needed.keys() - set(loaded)
     return [
         name
         for name in needed
-        if name in absent and (name.endswith(_BATCH_COUNT) or backbone_only and not name.startswith(_BACKBONE))
+        if name in absent and (name.endswith(_BATCH_COUNT) or name in untrained or not name.startswith(backbone))
     ]
 
 

@@ -23,6 +23,7 @@ def shrink(model: DictConfig, **overrides) -> DictConfig:
     """The model tree `model`, changed in place to be small, on the stub backbone; `overrides` by key."""
     model.backbone = L(TinyBackbone)()
     model.neck.input_shapes = {name: ShapeSpec(channels=c) for name, c in (("res3", 16), ("res4", 24), ("res5", 32))}
+    model.neck.in_features = list(model.neck.input_shapes)
     model.transformer.encoder.num_layers = 1
     model.transformer.decoder.num_layers = 2
     for part in (model.transformer.encoder, model.transformer.decoder):

@@ -1,0 +1,56 @@
+"""Swin backbones, and how a model tree takes one of them or any timm model.
+
+`use_backbone(model, swin_tiny_224)`, or
+`use_backbone(model, L(TimmBackbone)(model_name="convnext_tiny.fb_in22k", pretrained=True))`.
+"""
+
+import copy
+
+import torch
+from detectron2.config import LazyCall as L
+from detectron2.config import instantiate
+from omegaconf import DictConfig
+
+from projects.diffu_detr.modeling.swin import SwinTransformer
+
+# ImageNet-22k weights fine-tuned on ImageNet-1k, by the Swin authors: for train.init_checkpoint.
+_RELEASES = "https://github.com/SwinTransformer/storage/releases/download"
+SWIN_TINY_224_WEIGHTS = f"{_RELEASES}/v1.0.8/swin_tiny_patch4_window7_224_22kto1k_finetune.pth"
+SWIN_SMALL_224_WEIGHTS = f"{_RELEASES}/v1.0.8/swin_small_patch4_window7_224_22kto1k_finetune.pth"
+SWIN_BASE_224_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_base_patch4_window7_224_22kto1k.pth"
+SWIN_BASE_384_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_base_patch4_window12_384_22kto1k.pth"
+SWIN_LARGE_224_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window7_224_22kto1k.pth"
+SWIN_LARGE_384_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window12_384_22kto1k.pth"
+
+
+def swin(embed_dim: int, middle_depth: int, window_size: int, drop_path_rate: float = 0.2) -> DictConfig:
+    """A Swin with the published proportions, whose last three stages give maps."""
+    return L(SwinTransformer)(
+        embed_dim=embed_dim,
+        depths=(2, 2, middle_depth, 2),
+        num_heads=tuple(embed_dim * 2**i // 32 for i in range(4)),  # 32 channels per head
+        window_size=window_size,
+        drop_path_rate=drop_path_rate,
+        out_indices=(1, 2, 3),
+    )
+
+
+# The number is the side of the pre-training's images, which settles the window.
+swin_tiny_224 = swin(96, 6, window_size=7, drop_path_rate=0.1)
+swin_small_224 = swin(96, 18, window_size=7)
+swin_base_224 = swin(128, 18, window_size=7)
+swin_base_384 = swin(128, 18, window_size=12)
+swin_large_224 = swin(192, 18, window_size=7)
+swin_large_384 = swin(192, 18, window_size=12)
+
+
+def use_backbone(model: DictConfig, backbone: DictConfig) -> None:
+    """Put `backbone` into `model`, and all its maps, finest first, into the neck."""
+    sketch = copy.deepcopy(backbone)
+    if "pretrained" in sketch:
+        sketch.pretrained = False  # its shapes are asked for, no weights
+    with torch.device("meta"):
+        shapes = instantiate(sketch).output_shape()
+    model.backbone = backbone
+    model.neck.input_shapes = shapes
+    model.neck.in_features = list(shapes)
