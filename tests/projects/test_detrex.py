@@ -1,56 +1,26 @@
-"""The layers inside detrex's own DINO, and DINO against detrex's: skipped where detrex or its checkout is absent.
-
-detrex's `projects` are no part of what it installs. They are looked for in the checkout that an editable installation
-points to, or in `DETREX_ROOT`.
-"""
+"""The layers inside detrex's own DINO, and DINO against detrex's: skipped where detrex or its checkout is absent."""
 
 import copy
-import os
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from detectron2.config import LazyCall as L
-from detectron2.config import LazyConfig, instantiate
-from detectron2.layers import ShapeSpec
-from omegaconf import DictConfig
+from detectron2.config import instantiate
 from torch import Tensor, nn
 
 from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning, build_ref_point_head
 from layers_diffu_detr.checkpoint import load_weights
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
-from tests.golden import TinyBackbone, fill, reference_images
+from tests.detrex_checkout import tiny_detrex_config
+from tests.golden import fill, reference_images
 from tests.tiny_models import tiny_model
-
-detrex = pytest.importorskip("detrex")
-CHECKOUT = Path(os.environ.get("DETREX_ROOT") or Path(detrex.__file__).parents[1])
-CONFIG = CHECKOUT / "projects" / "dino" / "configs" / "models" / "dino_r50.py"
-if not CONFIG.is_file():
-    pytest.skip(f"no {CONFIG}: DETREX_ROOT must name detrex's checkout", allow_module_level=True)
-if str(CHECKOUT) not in sys.path:
-    sys.path.append(str(CHECKOUT))
 
 SALT = 5
 LEVEL_SIZES = ((12, 16), (6, 8), (3, 4), (2, 2))
 
 
-def detrex_config() -> DictConfig:
-    """detrex's DINO in the sizes of `tests.tiny_models`."""
-    model = LazyConfig.load(str(CONFIG)).model
-    model.device = "cpu"
-    model.backbone = L(TinyBackbone)()
-    model.neck.input_shapes = {name: ShapeSpec(channels=c) for name, c in (("res3", 16), ("res4", 24), ("res5", 32))}
-    model.transformer.encoder.update(num_layers=1, feedforward_dim=64)
-    model.transformer.decoder.update(num_layers=2, feedforward_dim=64)
-    model.update(num_queries=30, num_classes=7, select_box_nums_for_evaluation=100)
-    return model
-
-
 def detrex_dino(**parts: nn.Module) -> nn.Module:
     """detrex's DINO, its transformer's `encoder` or `decoder` ours where given; weights made from their names."""
-    config = detrex_config()
-    model = instantiate(config)
+    model = instantiate(tiny_detrex_config("dino", "dino_r50"))
     for part, module in parts.items():
         setattr(model.transformer, part, module)
     model.transformer.decoder.class_embed, model.transformer.decoder.bbox_embed = model.class_embed, model.bbox_embed
@@ -90,13 +60,14 @@ def transformer_inputs() -> dict:
 
 
 def run(model: nn.Module, **kwargs) -> tuple[Tensor, ...]:
-    """States, first and refined references, proposals' features and boxes, of detrex's transformer.
+    """States, first references and those between layers, proposals' features and boxes, of detrex's transformer.
 
-    In training mode (there is no dropout): in evaluation our decoder's query positions ignore padding, and detrex's
-    meta-architecture knows none.
+    detrex's decoder also returns the boxes after the last layer, which its models do not read. In training mode (there
+    is no dropout): in evaluation our decoder's query positions ignore padding; detrex's meta-architecture knows none.
     """
     with torch.no_grad():
-        return model.transformer.train()(**transformer_inputs(), **kwargs)
+        states, first, refined, *proposals = model.transformer.train()(**transformer_inputs(), **kwargs)
+    return states, first, refined[: len(states) - 1], *proposals
 
 
 @pytest.mark.parametrize("parts", [{"decoder"}, {"encoder"}, {"encoder", "decoder"}], ids="+".join)
@@ -142,7 +113,7 @@ def test_conditioned_decoder_equals_that_of_diffu_dino():
         our_states, our_refined = ours.transformer.decode(memory, content, proposals.boxes, t)
     torch.testing.assert_close(proposals.boxes, first, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(our_states, states, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(our_refined, refined[:-1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(our_refined, refined, rtol=1e-4, atol=1e-5)
 
 
 @pytest.fixture
