@@ -1,6 +1,7 @@
 """The real material that digit scenes are made of: scanned handwritten digits and photographs."""
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -89,10 +90,20 @@ def draw_background(split: str, size: tuple[int, int], rng: np.random.Generator)
     return np.clip(((pixels - mean) * contrast + mean) * brightness, 0, 255)
 
 
-def draw_glyph(split: str, height: int, rng: np.random.Generator) -> Glyph:
-    """Draws a random scan of `split`, smoothly upsampled to `height` pixels, slightly turned and coloured."""
+def draw_glyph(
+    split: str, height: int, rng: np.random.Generator, *, class_weights: Sequence[float] | None = None
+) -> Glyph:
+    """Draws a random scan of `split`, smoothly upsampled to `height` pixels, slightly turned and coloured.
+
+    Args:
+        class_weights: how often each of the ten digits comes, in proportion; None: as often as it was scanned.
+    """
     scans, labels = _scans()
-    index = rng.choice(scan_indices(split))
+    candidates = scan_indices(split)
+    if class_weights is not None:
+        digit = rng.choice(len(class_weights), p=np.divide(class_weights, np.sum(class_weights)))
+        candidates = candidates[labels[candidates] == digit]
+    index = rng.choice(candidates)
     ink = _upsample(scans[index], height, aspect=rng.uniform(0.85, 1.15), degrees=rng.uniform(-12, 12))
     fill = _smoothstep(ink, FILL_INK)
     alpha = _smoothstep(ink, OUTLINE_INK)

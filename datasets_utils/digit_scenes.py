@@ -1,4 +1,4 @@
-"""Composes detection scenes of handwritten digits on photographs and writes them as a COCO data set."""
+"""Composes detection scenes of handwritten digits on photographs and writes them as a COCO or LVIS data set."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .digit_glyphs import SPLITS, Glyph, draw_background, draw_glyph, mask_to_polygons
+from .lvis_fields import LvisFields
 from .register import CLASS_NAMES
 
 SETTINGS_FILE = "settings.json"
@@ -37,6 +38,9 @@ class DigitSceneSettings:
         digit_size: height of an upright digit, pixels.
         crowded_fraction: share of scenes whose digits are piled onto each other.
         min_visible: every digit keeps at least this share of its pixels visible.
+        train_class_weights: how often each of the ten digits comes in training, in proportion; None: as often as it
+            was scanned, which is about equally often. In validation all come equally often, rare ones too.
+        lvis: makes the annotation files LVIS's; None: they are COCO's.
         seed: of all scenes; scene i of a split depends on the seed and i alone.
 
     Raises:
@@ -50,6 +54,8 @@ class DigitSceneSettings:
     digit_size: Sequence[int] = (28, 52)
     crowded_fraction: float = 0.25
     min_visible: float = 0.6
+    train_class_weights: Sequence[float] | None = None
+    lvis: LvisFields | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +72,13 @@ class DigitSceneSettings:
         for name in ("crowded_fraction", "min_visible"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
+        if self.train_class_weights is not None:
+            weights = tuple(float(v) for v in self.train_class_weights)
+            if len(weights) != len(CLASS_NAMES) or min(weights) < 0 or not 0 < sum(weights) < np.inf:
+                raise ValueError(
+                    f"train_class_weights is {weights}; it must be {len(CLASS_NAMES)} numbers of 0 or more"
+                )
+            object.__setattr__(self, "train_class_weights", weights)
         for name in ("num_train", "num_val", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
@@ -134,10 +147,12 @@ def compose_scene(settings: DigitSceneSettings, split: str, index: int) -> Scene
         max_iou=CROWDED_MAX_IOU if crowded else PLAIN_MAX_IOU,
         min_visible=settings.min_visible,
     )
+    weights = settings.train_class_weights if split == "train" else None
     fewest, most = settings.num_digits
     num_digits = int(rng.integers((fewest + most + 1) // 2 if crowded else fewest, most, endpoint=True))
     for _ in range(num_digits):
-        glyph = draw_glyph(split, int(rng.integers(*settings.digit_size, endpoint=True)), rng)
+        size = int(rng.integers(*settings.digit_size, endpoint=True))
+        glyph = draw_glyph(split, size, rng, class_weights=weights)
         for _ in range(PLACEMENT_TRIES):
             if canvas.try_place(glyph, *_propose_corner(canvas, glyph, crowded, rng)):
                 break
@@ -194,8 +209,11 @@ def build_digit_scenes(root: str | os.PathLike, settings: DigitSceneSettings, *,
     try:
         new = partial / "new"
         (new / "annotations").mkdir(parents=True)
-        for split in SPLITS:
-            _write_split(new, settings, split)
+        contents = {split: _write_images(new, settings, split) for split in SPLITS}
+        if settings.lvis is not None:
+            settings.lvis.add(contents, seed=settings.seed)
+        for split, content in contents.items():
+            (new / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
         (new / SETTINGS_FILE).write_text(json.dumps(wanted, indent=2) + "\n")
         if root.exists():
             os.rename(root, partial / "old")
@@ -212,6 +230,8 @@ def _is_built(root: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
     found = json.loads(marker.read_text()) if marker.is_file() else None
     if not isinstance(found, dict) or "format_version" not in found:
         raise ValueError(f"{root} exists and does not hold digit scenes; name another folder, or remove it")
+    # Scenes that were built before a setting existed were built with its default.
+    found = {**json.loads(json.dumps(asdict(DigitSceneSettings()))), **found}
     if found == json.loads(json.dumps(wanted)):
         return True
     if not overwrite:
@@ -223,7 +243,8 @@ def _is_built(root: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
     return False
 
 
-def _write_split(root: Path, settings: DigitSceneSettings, split: str) -> None:
+def _write_images(root: Path, settings: DigitSceneSettings, split: str) -> dict[str, Any]:
+    """Writes the scenes of a split and returns the content of its annotation file."""
     (root / split).mkdir()
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -235,14 +256,13 @@ def _write_split(root: Path, settings: DigitSceneSettings, split: str) -> None:
         Image.fromarray(scene.image).save(root / split / image["file_name"], quality=95)
         for label, mask in zip(scene.labels, scene.masks, strict=True):
             annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **_annotation(label, mask)})
-    coco = {
+    return {
         "info": {"description": "Handwritten digits on photographs; boxes and masks of the visible pixels"},
         "licenses": [],
         "images": images,
         "annotations": annotations,
         "categories": [{"id": i + 1, "name": name, "supercategory": "digit"} for i, name in enumerate(CLASS_NAMES)],
     }
-    (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(coco))
 
 
 def _annotation(label: int, mask: np.ndarray) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
+
+from .coco_file import load_coco_format
 
 ROOT_VARIABLE = "DETECTRON2_DATASETS"
 BUILD_COMMAND = "python tools/build_digit_scenes.py"
@@ -67,29 +68,30 @@ def require_data(name: str, *paths: str | os.PathLike, source: str) -> None:
             )
 
 
-def digit_scenes_root() -> Path:
-    """Returns where the digit scenes belong: `$DETECTRON2_DATASETS/digit_scenes`, by default `./datasets/...`."""
-    return datasets_root() / "digit_scenes"
+def digit_scenes_root(*, lvis: bool = False) -> Path:
+    """Returns where the digit scenes belong: `$DETECTRON2_DATASETS/digit_scenes`, or `digit_scenes_lvis`."""
+    return datasets_root() / ("digit_scenes_lvis" if lvis else "digit_scenes")
 
 
-def register_digit_scenes(root: str | os.PathLike | None = None) -> None:
+def register_digit_scenes(root: str | os.PathLike | None = None, *, lvis: bool = False) -> None:
     """Registers `digit_scenes_train` and `digit_scenes_val`; called again, the last root counts.
 
     Args:
-        root: folder of the COCO tree, `digit_scenes_root()` if None. It need not exist yet.
+        root: folder of the COCO tree, `digit_scenes_root(lvis=lvis)` if None. It need not exist yet.
+        lvis: the long-tailed scenes in LVIS's format instead, `digit_scenes_lvis_train` and `digit_scenes_lvis_val`.
     """
-    root = Path(root) if root is not None else digit_scenes_root()
+    root = Path(root) if root is not None else digit_scenes_root(lvis=lvis)
     for split in ("train", "val"):
-        name = f"digit_scenes_{split}"
+        name = f"digit_scenes_{'lvis_' if lvis else ''}{split}"
         json_file, image_root = root / "annotations" / f"instances_{split}.json", root / split
-        load = partial(load_coco_json, str(json_file), str(image_root), name)
-        source = f"build it with `{BUILD_COMMAND}`"
+        load = partial(load_coco_format, json_file, image_root, name)
+        source = f"build it with `{BUILD_COMMAND}{' --format lvis' if lvis else ''}`"
         register(
             name,
             partial(load_existing, load, name, json_file, image_root, source=source),
             json_file=json_file,
             image_root=image_root,
-            evaluator_type="coco",
+            evaluator_type="lvis" if lvis else "coco",
             thing_classes=list(CLASS_NAMES),
             # Stated here as well as found in the file, so that an evaluator that never loaded the data maps ids back.
             thing_dataset_id_to_contiguous_id={i + 1: i for i in range(len(CLASS_NAMES))},

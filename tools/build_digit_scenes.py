@@ -1,4 +1,7 @@
-"""Builds the digit scenes of a config: `python tools/build_digit_scenes.py [digit_scenes.num_train=200 ...]`."""
+"""Builds the digit scenes of a config.
+
+python tools/build_digit_scenes.py [--format lvis] [digit_scenes.num_train=200 ...]
+"""
 
 import argparse
 import sys
@@ -13,19 +16,24 @@ from detectron2.config import LazyConfig, instantiate  # noqa: E402
 from datasets_utils.digit_scenes import build_digit_scenes  # noqa: E402
 from datasets_utils.register import ROOT_VARIABLE, digit_scenes_root  # noqa: E402
 
-DEFAULT_CONFIG = REPOSITORY / "configs/common/data/digit_scenes.py"
+CONFIGS = {
+    "coco": REPOSITORY / "configs/common/data/digit_scenes.py",
+    "lvis": REPOSITORY / "configs/common/data/digit_scenes_lvis.py",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", default=str(DEFAULT_CONFIG), help="a LazyConfig that defines `digit_scenes`")
-    parser.add_argument("--root", help=f"folder to build; default ${ROOT_VARIABLE}/digit_scenes: {digit_scenes_root()}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--format", choices=list(CONFIGS), default="coco", help="lvis: long-tailed, in LVIS's format")
+    parser.add_argument("--config-file", help="a LazyConfig that defines `digit_scenes`; default: that of the format")
+    parser.add_argument("--root", help=f"folder to build; default ${ROOT_VARIABLE}/digit_scenes[_lvis]")
     parser.add_argument("--overwrite", action="store_true", help="replace scenes that were built with other settings")
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. digit_scenes.crowded_fraction=1.0")
     args = parser.parse_args(arguments)
 
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts)
-    root = Path(args.root) if args.root else digit_scenes_root()
+    config_file = args.config_file or str(CONFIGS[args.format])
+    cfg = LazyConfig.apply_overrides(LazyConfig.load(config_file), args.opts)
+    root = Path(args.root) if args.root else digit_scenes_root(lvis=args.format == "lvis")
     try:
         built = build_digit_scenes(root, instantiate(cfg.digit_scenes), overwrite=args.overwrite)
     except ValueError as error:

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tools.build_digit_scenes import main
@@ -12,3 +14,11 @@ def test_builds_where_detectron2_looks_and_is_quick_the_second_time(tmp_path, mo
     assert "already there" in capsys.readouterr().out.splitlines()[-1]
     with pytest.raises(SystemExit, match="num_val"):
         main(["digit_scenes.num_train=2", "digit_scenes.num_val=2"])
+
+
+def test_long_tailed_scenes_lie_beside_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    main(["--format", "lvis", "digit_scenes.num_train=2", "digit_scenes.num_val=1", "digit_scenes.lvis.rare=1"])
+    content = json.loads((tmp_path / "digit_scenes_lvis/annotations/instances_val.json").read_text())
+    assert {"neg_category_ids", "not_exhaustive_category_ids"} <= content["images"][0].keys()
+    assert "frequency" in content["categories"][0]
