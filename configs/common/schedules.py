@@ -10,6 +10,10 @@ from omegaconf import DictConfig
 
 COCO_ITERS_PER_EPOCH = 7500  # 118,287 images at batch 16, rounded up as detectron2's 1x = 12 epochs = 90,000 does
 
+# The released configs' run lengths. Their points of decay are not public: LVIS and V3Det decay where COCO does.
+LVIS_ITERS_PER_EPOCH = 6250  # 100,170 images at batch 16, rounded: 12 epochs = 75,000
+V3DET_ITERS_24EP = 550_000  # 24 epochs of 183,354 images at batch 8
+
 
 def multistep(
     max_iter: int, milestones: Sequence[int], *, warmup_iters: int = 0, gamma: float = 0.1, warmup_factor: float = 1e-3
@@ -50,3 +54,6 @@ lr_multiplier_12ep = coco(12, 11)
 lr_multiplier_24ep = coco(24, 20)
 lr_multiplier_36ep = coco(36, 30)
 lr_multiplier_50ep = coco(50, 40)
+
+lr_multiplier_lvis_12ep = multistep(12 * LVIS_ITERS_PER_EPOCH, [11 * LVIS_ITERS_PER_EPOCH])
+lr_multiplier_v3det_24ep = multistep(V3DET_ITERS_24EP, [V3DET_ITERS_24EP * 20 // 24])

@@ -1,15 +1,14 @@
 from pathlib import Path
 
 import pytest
-import torch
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.evaluation import inference_on_dataset
-from detectron2.structures import Boxes, Instances
 
 from datasets_utils import FastResizeShortestEdge
 from datasets_utils.digit_scenes import DigitSceneSettings
+from tests.ground_truth_model import GroundTruthModel
 
 CONFIGS = Path(__file__).parents[2] / "configs/common/data"
 
@@ -33,27 +32,6 @@ def test_loaders_give_batches(cfg, registered_scenes, scene_settings):
     batch = next(iter(instantiate(dataloader.train)))
     assert len(batch) == 2 and all(len(inputs["instances"]) for inputs in batch)
     assert sum(map(len, instantiate(dataloader.test))) == scene_settings.num_val
-
-
-class GroundTruthModel(torch.nn.Module):
-    """Answers with the annotations, and with as many worthless detections as a DETR returns."""
-
-    def __init__(self, scenes):
-        super().__init__()
-        self.scenes = {s["image_id"]: s for s in scenes}
-
-    def forward(self, batched_inputs):
-        return [{"instances": self.detect(self.scenes[inputs["image_id"]])} for inputs in batched_inputs]
-
-    def detect(self, scene):
-        boxes = torch.tensor([a["bbox"] for a in scene["annotations"]], dtype=torch.float32)
-        boxes[:, 2:] += boxes[:, :2]
-        padding = 300 - len(boxes)
-        instances = Instances((scene["height"], scene["width"]))
-        instances.pred_boxes = Boxes(torch.cat([boxes, torch.tensor([[0.0, 0, 1, 1]]).repeat(padding, 1)]))
-        instances.scores = torch.cat([torch.full((len(boxes),), 0.9), torch.full((padding,), 0.01)])
-        instances.pred_classes = torch.tensor([a["category_id"] for a in scene["annotations"]] + [0] * padding)
-        return instances
 
 
 def test_evaluating_the_ground_truth_gives_full_average_precision(cfg, registered_scenes):

@@ -1,11 +1,17 @@
 import json
+from pathlib import Path
 
 import pytest
+from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets.lvis import load_lvis_json
+from detectron2.evaluation import inference_on_dataset
 
 from datasets_utils.lvis import register_lvis
+from tests.ground_truth_model import GroundTruthModel
 from tests.lvis_tree import used_categories, write_lvis_tree
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "common" / "data" / "lvis_detr.py"
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,26 @@ def test_missing_data_name_folder_variable_and_source(tmp_path, monkeypatch, spl
         DatasetCatalog.get(f"lvis_v1_{split}")
     for part in (f"{tmp_path}/lvis/lvis_v1_{split}.json", "DETECTRON2_DATASETS", f"'{tmp_path}'", source):
         assert part in str(error.value)
+
+
+def test_config_loads_batches_of_repeated_images_and_evaluates(registered, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    overrides = ["dataloader.train.num_workers=0", "dataloader.test.num_workers=0", "dataloader.train.repeat_thresh=1"]
+    dataloader = LazyConfig.apply_overrides(LazyConfig.load(str(CONFIG)), overrides).dataloader
+    dataloader.train.total_batch_size = 2
+    loader = instantiate(dataloader.train)
+    assert len(next(iter(loader))) == 2
+    # Each of the six categories is in one or two of the five images that have objects.
+    assert len(loader.batch_sampler.stream.repeat_factors) == 5
+    assert loader.batch_sampler.stream.repeat_factors.max() == pytest.approx(5**0.5)
+
+    model = GroundTruthModel(DatasetCatalog.get("lvis_v1_val"))
+    results = inference_on_dataset(model, instantiate(dataloader.test), instantiate(dataloader.evaluator))["bbox"]
+    for name in ("AP", "APr", "APc", "APf"):
+        assert results[name] == pytest.approx(100.0)
+
+
+def test_config_repeats_below_a_thousandth_and_counts_300_detections():
+    dataloader = LazyConfig.load(str(CONFIG)).dataloader
+    assert (dataloader.train.repeat_thresh, dataloader.evaluator.max_dets) == (0.001, 300)
+    assert dataloader.train.total_batch_size == 16

@@ -1,8 +1,15 @@
+from pathlib import Path
+
 import pytest
+from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import inference_on_dataset
 
 from datasets_utils.v3det import register_v3det
+from tests.ground_truth_model import GroundTruthModel
 from tests.v3det_tree import USED, write_v3det_tree
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "common" / "data" / "v3det_detr.py"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +57,21 @@ def test_missing_data_name_folder_variable_and_source(tmp_path, monkeypatch, mis
         DatasetCatalog.get("v3det_val")
     for part in (f"{tmp_path}/v3det/{missing}", "DETECTRON2_DATASETS", f"'{tmp_path}'", "github.com/V3Det/V3Det"):
         assert part in str(error.value)
+
+
+def test_config_loads_batches_and_evaluates(registered, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    overrides = ["dataloader.train.num_workers=0", "dataloader.test.num_workers=0"]
+    dataloader = LazyConfig.apply_overrides(LazyConfig.load(str(CONFIG)), overrides).dataloader
+    dataloader.train.total_batch_size = 2
+    assert len(next(iter(instantiate(dataloader.train)))) == 2
+    model = GroundTruthModel(DatasetCatalog.get("v3det_val"))
+    results = inference_on_dataset(model, instantiate(dataloader.test), instantiate(dataloader.evaluator))["bbox"]
+    assert results["AP"] == pytest.approx(100.0)
+    assert results["AP-thing 13204"] == pytest.approx(100.0)
+
+
+def test_config_has_the_settings_of_the_released_run():
+    dataloader = LazyConfig.load(str(CONFIG)).dataloader
+    assert (dataloader.train.repeat_thresh, dataloader.train.total_batch_size) == (0.001, 8)
+    assert dataloader.evaluator.max_dets == 300

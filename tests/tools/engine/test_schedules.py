@@ -23,6 +23,14 @@ def test_coco_schedules_decay_once(name, decay, end):
     assert [schedule(x) for x in (after, 0.99999)] == pytest.approx([0.1, 0.1])
 
 
+@pytest.mark.parametrize(("name", "decay", "end"), [("lvis_12ep", 68750, 75000), ("v3det_24ep", 458333, 550000)])
+def test_long_tailed_schedules_decay_once(name, decay, end):
+    config = LazyConfig.load(str(SCHEDULES))[f"lr_multiplier_{name}"]
+    assert config.scheduler.num_updates == end
+    schedule = instantiate(config)
+    assert schedule((decay - 1) / end) == 1.0 and schedule((decay + 1) / end) == pytest.approx(0.1)
+
+
 def test_multistep_by_iterations_with_warmup():
     schedule = instantiate(namespace()["multistep"](100, [50, 80], warmup_iters=10, warmup_factor=0.0))
     values = [schedule(i / 100) for i in (0, 5, 10, 49, 51, 79, 81, 99)]
