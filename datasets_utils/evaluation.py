@@ -37,7 +37,6 @@ class DetectionEvaluator(DatasetEvaluator):
             style's own number.
         output_dir: where to write the detections in COCO's result format, the file that evaluation servers take. None
             writes none.
-        distributed: gather from all processes. Otherwise each evaluates its own detections.
 
     Raises:
         ValueError: the back end is not installed, `max_dets` is too low, the data set is not one or has no annotation
@@ -59,7 +58,6 @@ class DetectionEvaluator(DatasetEvaluator):
         backend: str = "auto",
         max_dets: int | None = None,
         output_dir: str | None = None,
-        distributed: bool = True,
     ) -> None:
         names = [dataset_name] if isinstance(dataset_name, str) else list(dataset_name)
         if len(names) != 1:
@@ -70,7 +68,6 @@ class DetectionEvaluator(DatasetEvaluator):
         self.backend = choose_backend(backend, self.backends)
         self._max_dets = max_dets
         self._output_dir = output_dir
-        self._distributed = distributed
         self._name = names[0]
         self._metadata = MetadataCatalog.get(self._name)
         self._json_file = self._find_annotations()
@@ -86,11 +83,6 @@ class DetectionEvaluator(DatasetEvaluator):
             detections = Detections.from_instances(image["image_id"], output["instances"], self._category_ids)
             self._parts.append(self._limit(detections))
 
-    @property
-    def nbytes(self) -> int:
-        """Returns the bytes that the detections take now."""
-        return sum(part.nbytes for part in self._parts)
-
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Scores the detections of all processes, which call this together.
 
@@ -98,8 +90,9 @@ class DetectionEvaluator(DatasetEvaluator):
             task ("bbox", "segm") -> metric -> value in [0, 100], NaN where the ground truth has nothing to measure it
             by. Empty beyond rank 0, without images, and for a data set without annotations.
         """
-        parts = self._gather()
-        if self._distributed and not comm.is_main_process():
+        comm.synchronize()
+        parts = list(itertools.chain(*comm.gather(self._parts, dst=0)))
+        if not comm.is_main_process():
             return {}
         if not parts:
             logger.warning(f"There are no predictions for {self._name}.")
@@ -111,7 +104,8 @@ class DetectionEvaluator(DatasetEvaluator):
             logger.info(f"{self._name} has no annotations to evaluate with.")
             return {}
         detections = Detections.concatenate(parts)
-        logger.info(f"Evaluating {len(detections)} detections in {len(parts)} images with {self.backend}")
+        size = f"{len(detections)} detections in {len(parts)} images, {detections.nbytes / 1e6:.1f} MB"
+        logger.info(f"Evaluating {size}, with {self.backend}")
         tasks = ("bbox",) if detections.masks is None else ("bbox", "segm")
         return {task: self._score(ground_truth, detections, task) for task in tasks}
 
@@ -134,12 +128,6 @@ class DetectionEvaluator(DatasetEvaluator):
         if not os.path.isfile(path):
             raise ValueError(f"the annotations of {self._name!r}, {path}, do not exist")
         return path
-
-    def _gather(self) -> list[Detections]:
-        if not self._distributed:
-            return self._parts
-        comm.synchronize()
-        return list(itertools.chain(*comm.gather(self._parts, dst=0)))
 
     def _write(self, parts: Sequence[Detections]) -> None:
         """Writes image by image: all results as Python objects would take many times the memory of the arrays."""

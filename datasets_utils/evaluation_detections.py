@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from sys import getsizeof
 from typing import Any, Self
 
 import numpy as np
@@ -70,11 +71,11 @@ class Detections:
 
     @property
     def nbytes(self) -> int:
-        """Returns the bytes of arrays and masks."""
+        """Returns the bytes of the arrays and of the masks that they point to."""
         arrays = [self.image_ids, self.boxes_xywh_abs, self.scores, self.category_ids]
-        if self.masks is not None:
-            arrays += [self.masks, self.mask_sizes]
-        return sum(array.nbytes for array in arrays) + sum(map(len, () if self.masks is None else self.masks))
+        if self.masks is None:
+            return sum(array.nbytes for array in arrays)
+        return sum(array.nbytes for array in (*arrays, self.masks, self.mask_sizes)) + sum(map(getsizeof, self.masks))
 
     def highest(self, count: int) -> Self:
         """Returns the `count` detections of the highest scores; among equal ones the first."""

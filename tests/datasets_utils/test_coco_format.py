@@ -1,14 +1,17 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import inference_on_dataset
 
 from datasets_utils import coco_format
 from datasets_utils.coco_file import load_coco_format
 from datasets_utils.coco_format import CocoFiles, count_classes, register_coco_format
 from tests.custom_tree import overrides, write_custom_tree
+from tests.ground_truth_model import GroundTruthModel
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "common" / "data" / "custom_coco.py"
 
@@ -31,6 +34,13 @@ def load(paths, *arguments: str):
     return LazyConfig.apply_overrides(LazyConfig.load(str(CONFIG)), [*overrides(paths), *arguments])
 
 
+def keep_cups_alone(json_file: str) -> None:
+    content = json.loads(Path(json_file).read_text())
+    content["categories"] = [c for c in content["categories"] if c["id"] == 7]
+    content["annotations"] = [a for a in content["annotations"] if a["category_id"] == 7]
+    Path(json_file).write_text(json.dumps(content))
+
+
 def test_classes_are_the_categories_in_the_order_of_their_ids(paths, tmp_path):
     name = register_coco_format("own_train", files(paths), mended_dir=str(tmp_path / "mended"))
     metadata = MetadataCatalog.get(name)
@@ -43,11 +53,7 @@ def test_classes_are_the_categories_in_the_order_of_their_ids(paths, tmp_path):
 
 
 def test_validation_data_have_the_classes_of_the_training_data(paths, tmp_path):
-    with open(paths["val_json"]) as file:
-        content = json.load(file)
-    content["categories"] = [c for c in content["categories"] if c["id"] == 7]
-    content["annotations"] = [a for a in content["annotations"] if a["category_id"] == 7]
-    Path(paths["val_json"]).write_text(json.dumps(content))
+    keep_cups_alone(paths["val_json"])
     register_coco_format("own_val", files(paths, "val"), mended_dir=str(tmp_path))
     assert {a["category_id"] for image in DatasetCatalog.get("own_val") for a in image["annotations"]} == {1}
 
@@ -139,3 +145,17 @@ def test_loading_a_faulty_file_unchecked_points_to_the_check(faulty, tmp_path):
     Path(faulty["val_json"]).write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"annotation 1 names an image .* not listed \(999\); tools/check_dataset.py"):
         load_coco_format(faulty["val_json"], faulty["val_images"], "own_unchecked")
+
+
+def test_detections_of_classes_that_validation_data_lack_are_evaluated(paths, monkeypatch, tmp_path):
+    keep_cups_alone(paths["val_json"])
+    monkeypatch.chdir(tmp_path)
+    dataloader = load(paths, "dataloader.test.num_workers=0").dataloader
+    images = instantiate(dataloader.test.dataset)
+    for image in images:  # a ball that is none
+        image["annotations"].append({"bbox": [0, 0, 20, 20], "category_id": 0})
+    results = inference_on_dataset(
+        GroundTruthModel(images), instantiate(dataloader.test), instantiate(dataloader.evaluator)
+    )["bbox"]
+    assert results["AP"] == results["AP-cup"] == pytest.approx(100.0)
+    assert math.isnan(results["AP-ball"])

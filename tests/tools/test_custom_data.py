@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.custom_tree import overrides, write_custom_tree
+from tests.tools.engine.runs import ROOT, torchrun
 from tools.train_net import argument_parser, main
 
 CONFIG = Path(__file__).resolve().parents[1] / "custom_config.py"
@@ -54,3 +55,18 @@ def test_evaluation_alone_needs_no_training_images(tmp_path):
     checkpoint = f"train.init_checkpoint={tmp_path / 'output' / 'model_final.pth'}"
     results = run(paths, tmp_path / "evaluated", checkpoint, flags=("--eval-only",))
     assert results["bbox"]["AP"] >= 0
+
+
+@pytest.mark.parametrize("drop_faulty", [False, True])
+def test_processes_share_one_check(tmp_path, drop_faulty):
+    paths = write_custom_tree(tmp_path, faulty=True)
+    settings = (*overrides(paths), f"train.output_dir={tmp_path / 'output'}", f"data.drop_faulty={drop_faulty}")
+    arguments = ["--config-file", str(CONFIG), "--num-gpus", "0", *settings]
+    done = torchrun(2, ROOT / "tools" / "train_net.py", *arguments)
+    assert (done.returncode == 0) == drop_faulty, done.stderr
+    if drop_faulty:
+        assert (tmp_path / "output" / "model_final.pth").is_file()
+        of_the_others = next((tmp_path / "output").glob("log.txt.rank1")).read_text()
+        assert "Checked" in of_the_others and "Checking" not in of_the_others
+    else:
+        assert "there are faults in the data" in done.stderr
