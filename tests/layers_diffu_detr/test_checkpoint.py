@@ -304,7 +304,8 @@ def test_published_names_fit_the_configs(keys, config):
     assert not report.initialised and not report.renamed
     assert set(report.loaded) == set(model.state_dict())
     assert set(names) - set(report.ignored) <= set(model.state_dict())
-    assert all("schedule" in reason or "second name" in reason for reason in report.ignored.values())
+    reasons = {"schedule buffer, determined by the config", "second name of a head", "buffer that the model computes"}
+    assert set(report.ignored.values()) <= reasons
 
 
 @pytest.mark.parametrize(("depth", "config"), [(50, "coco-r50-4scales-50ep"), (101, "coco-r101-4scales-12ep")])
