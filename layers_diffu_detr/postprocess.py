@@ -1,6 +1,7 @@
 """From predictions to detections: the best (query, class) pairs of a pass, and the NMS that merges passes."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -11,15 +12,19 @@ from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 
 @dataclass
 class Detections:
-    """Detections of one image: boxes_xyxy (N, 4) normalized, scores (N,), classes (N,) int64, queries (N,) int64."""
+    """Detections of one image: boxes_xyxy (N, 4) normalized, scores (N,), classes (N,) int64, queries (N,) int64.
+
+    `filters` (N, F) are the parameters of their mask heads; None where there are no masks.
+    """
 
     boxes_xyxy: Tensor
     scores: Tensor
     classes: Tensor
     queries: Tensor
+    filters: Tensor | None = None
 
     def __getitem__(self, index: Tensor | slice) -> "Detections":
-        return Detections(self.boxes_xyxy[index], self.scores[index], self.classes[index], self.queries[index])
+        return self._each(lambda name: getattr(self, name)[index])
 
     def best(self, top_k: int) -> "Detections":
         """The `top_k` detections of highest score, best first."""
@@ -27,18 +32,34 @@ class Detections:
 
     @staticmethod
     def cat(parts: list["Detections"]) -> "Detections":
-        fields = ("boxes_xyxy", "scores", "classes", "queries")
-        return Detections(*(torch.cat([getattr(part, field) for part in parts]) for field in fields))
+        return parts[0]._each(lambda name: torch.cat([getattr(part, name) for part in parts]))
+
+    def _each(self, change: Callable[[str], Tensor]) -> "Detections":
+        names = (field.name for field in fields(self) if getattr(self, field.name) is not None)
+        return Detections(**{name: change(name) for name in names})
 
 
-def top_detections(logits: Tensor, boxes: Tensor, top_k: int) -> list[Detections]:
-    """The `top_k` best (query, class) pairs of each image, best first: logits (B, Q, K), boxes (B, Q, 4)."""
+def top_detections(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | None = None) -> list[Detections]:
+    """The `top_k` best (query, class) pairs of each image, best first.
+
+    Args:
+        logits: (B, Q, K).
+        boxes: (B, Q, 4) normalized cxcywh.
+        filters: (B, Q, F), what else each query predicts for its detections; None: nothing.
+    """
     num_classes = logits.shape[-1]
     best, pairs = logits.flatten(1).topk(min(top_k, logits[0].numel()), dim=1)
     scores = best.float().sigmoid()
     queries = pairs // num_classes
-    boxes_xyxy = box_cxcywh_to_xyxy(boxes.gather(1, queries[..., None].expand(-1, -1, 4)))
-    return [Detections(*fields) for fields in zip(boxes_xyxy, scores, pairs % num_classes, queries, strict=True)]
+    columns = [box_cxcywh_to_xyxy(_at(boxes, queries)), scores, pairs % num_classes, queries]
+    if filters is not None:
+        columns.append(_at(filters, queries))
+    return [Detections(*image) for image in zip(*columns, strict=True)]
+
+
+def _at(values: Tensor, queries: Tensor) -> Tensor:
+    """Rows (B, N, F) of `values` (B, Q, F)."""
+    return values.gather(1, queries[..., None].expand(-1, -1, values.shape[-1]))
 
 
 class ClassWiseNMS:

@@ -71,3 +71,14 @@ def test_no_detections_stay_none():
 def test_an_iou_threshold_outside_its_range_is_refused(threshold):
     with pytest.raises(ValueError, match=rf"nms.iou_threshold is {threshold}"):
         ClassWiseNMS(threshold)
+
+
+def test_filters_travel_with_the_detections_of_their_query():
+    logits = torch.tensor([[[2.0, -3.0], [1.0, 3.0]]])
+    boxes = torch.tensor([[[0.25, 0.5, 0.5, 1.0], [0.75, 0.5, 0.5, 1.0]]])
+    (first,) = top_detections(logits, boxes, top_k=3, filters=torch.tensor([[[1.0, 1.5], [2.0, 2.5]]]))
+    assert first.filters.tolist() == [[2.0, 2.5], [1.0, 1.5], [2.0, 2.5]]
+    (second,) = top_detections(logits - 5, boxes, top_k=3, filters=torch.tensor([[[3.0, 3.5], [4.0, 4.5]]]))
+    merged = merge_passes([second, first], ClassWiseNMS(0.5), top_k=2)  # the second pass's are doubles
+    assert merged.filters.tolist() == [[2.0, 2.5], [1.0, 1.5]]
+    assert top_detections(logits, boxes, top_k=3)[0].best(1).filters is None
