@@ -38,7 +38,41 @@ class TargetsAsGiven:
         return targets
 
 
-class SetCriterion(nn.Module):
+class LayerCriterion(nn.Module):
+    """A criterion of a decoder's layers: the weights of its losses, given per kind, expanded to every layer.
+
+    Args:
+        weight_dict: weight per kind of loss, e.g. `loss_bbox`.
+        num_layers: decoder layers.
+
+    Attributes:
+        weight_dict: weight per name of loss, e.g. `loss_bbox_0`.
+    """
+
+    def __init__(self, weight_dict: Mapping[str, float], num_layers: int):
+        super().__init__()
+        self.num_layers = num_layers
+        self.weight_dict = {
+            name + suffix: float(weight) for name, weight in weight_dict.items() for suffix in self.suffixes(name)
+        }
+
+    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The losses times their weights.
+
+        Raises:
+            ValueError: a loss has no weight.
+        """
+        missing = sorted(losses.keys() - self.weight_dict.keys())
+        if missing:
+            raise ValueError(f"no weight for {missing}: weight_dict has {sorted(self.weight_dict)}")
+        return {name: loss * self.weight_dict[name] for name, loss in losses.items()}
+
+    def suffixes(self, name: str) -> Iterator[str]:
+        """What is appended to `name`, a key of the config's weight_dict, in the names of losses."""
+        yield from ("", *(f"_{i}" for i in range(self.num_layers - 1)))
+
+
+class SetCriterion(LayerCriterion):
     """Losses of the decoder's layers and of the encoder's proposals.
 
     Args:
@@ -51,9 +85,6 @@ class SetCriterion(nn.Module):
             whether fewer classes than K suffice for it.
         pair_weights: from logits (B, Q, K) and pairs to how much each pair counts, (M,); None: all the same.
         contrastive: from the last layer's states (B, Q, C) and its pairs to `loss_contrastive`; None: no such loss.
-
-    Attributes:
-        weight_dict: weight per name of loss, e.g. `loss_bbox_0`, `loss_giou_enc`.
     """
 
     def __init__(
@@ -68,15 +99,13 @@ class SetCriterion(nn.Module):
         pair_weights: PairWeights | None = None,
         contrastive: nn.Module | None = None,
     ):
-        super().__init__()
+        super().__init__(weight_dict, num_layers)
         self.num_classes = num_classes
         self.matcher = matcher
         self.class_loss = class_loss
-        self.num_layers = num_layers
         self.encoder_targets = encoder_targets
         self.pair_weights = pair_weights
         self.contrastive = contrastive
-        self.weight_dict = self._expand(weight_dict)
 
     def forward(
         self, outputs: dict[str, Any], targets: list[Target], dn_metas: dict[str, Any] | None = None
@@ -107,17 +136,6 @@ class SetCriterion(nn.Module):
             losses[_CONTRASTIVE] = self.contrastive(outputs["states"], pairs)
         return losses
 
-    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The losses times their weights.
-
-        Raises:
-            ValueError: a loss has no weight.
-        """
-        missing = sorted(losses.keys() - self.weight_dict.keys())
-        if missing:
-            raise ValueError(f"no weight for {missing}: weight_dict has {sorted(self.weight_dict)}")
-        return {name: loss * self.weight_dict[name] for name, loss in losses.items()}
-
     def layer_losses(
         self,
         predictions: Predictions,
@@ -137,8 +155,9 @@ class SetCriterion(nn.Module):
         }
 
     def suffixes(self, name: str) -> Iterator[str]:
-        """What is appended to `name`, a key of the config's weight_dict, in the names of losses."""
-        yield from ("",) if name == _CONTRASTIVE else ("", "_enc", *(f"_{i}" for i in range(self.num_layers - 1)))
+        """As the base's, and the encoder's proposals; the contrastive loss is of the last layer alone."""
+        last, *others = super().suffixes(name)
+        yield from (last,) if name == _CONTRASTIVE else (last, "_enc", *others)
 
     def _layers(self, outputs: dict[str, Any], targets: list[Target]) -> dict[str, tuple[Predictions, list[Target]]]:
         """Suffix of the losses' names to what is compared, last layer first."""
@@ -153,9 +172,6 @@ class SetCriterion(nn.Module):
         if logits.shape[-1] not in allowed:
             where = "the encoder's pred_logits" if suffix == "_enc" else "pred_logits"
             raise ValueError(f"{where} has {logits.shape[-1]} classes; num_classes is {self.num_classes}")
-
-    def _expand(self, weight_dict: Mapping[str, float]) -> dict[str, float]:
-        return {name + suffix: float(w) for name, w in weight_dict.items() for suffix in self.suffixes(name)}
 
 
 def gather_pairs(pred_boxes: Tensor, targets: list[Target], indices: Indices) -> MatchedPairs:
