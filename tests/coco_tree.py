@@ -1,10 +1,14 @@
 """A tiny data set in the layout of COCO 2017: `{train,val}2017` and `annotations/instances_{train,val}2017.json`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES, _get_builtin_metadata
 from PIL import Image
 
 IMAGE_SIZES = ((64, 96), (96, 72))  # (height, width), in turn: landscape and portrait
@@ -35,6 +39,23 @@ def write_coco_tree(root: Path, *, num_train: int = 8, num_val: int = 3, seed: i
             Image.fromarray(image).save(root / "coco" / split / f"{number:012d}.jpg")
         annotations.write(root / "coco" / "annotations" / f"instances_{split}.json")
     return root
+
+
+@contextmanager
+def coco_registered(root: Path) -> Iterator[None]:
+    """COCO 2017's names in detectron2's catalogs mean the tree under `root`."""
+    names = {split: f"coco_2017_{split}" for split in ("train", "val")}
+    before = {name: (DatasetCatalog.pop(name), MetadataCatalog.pop(name)) for name in names.values()}
+    for split, name in names.items():
+        json_file = root / "coco" / "annotations" / f"instances_{split}2017.json"
+        images = root / "coco" / f"{split}2017"
+        register_coco_instances(name, _get_builtin_metadata("coco"), str(json_file), str(images))
+    try:
+        yield
+    finally:
+        for name, (load, metadata) in before.items():
+            DatasetCatalog[name] = load
+            MetadataCatalog[name] = metadata
 
 
 def _draw_objects(rng: np.random.Generator, size: tuple[int, int]) -> list[tuple[dict, list[int]]]:
