@@ -33,9 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     config_file = args.config_file or str(CONFIGS[args.format])
     cfg = LazyConfig.apply_overrides(LazyConfig.load(config_file), args.opts)
-    root = Path(args.root) if args.root else digit_scenes_root(lvis=args.format == "lvis")
     try:
-        built = build_digit_scenes(root, instantiate(cfg.digit_scenes), overwrite=args.overwrite)
+        settings = instantiate(cfg.digit_scenes)
+        root = Path(args.root) if args.root else digit_scenes_root(lvis=settings.lvis is not None)
+        built = build_digit_scenes(root, settings, overwrite=args.overwrite)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
     print(f"digit scenes {'built' if built else 'already there'}: {root}")
