@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.custom_tree import overrides, write_custom_tree
+from tests.custom_tree import FAULTS, NOTES, overrides, write_custom_tree
 from tests.tools.engine.runs import ROOT, torchrun
 from tools.train_net import argument_parser, main
 
@@ -25,15 +25,17 @@ def test_trains_and_evaluates(tmp_path):
     assert "2 images, 4 annotations, 3 categories; 0 faults" in (tmp_path / "output" / "log.txt").read_text()
 
 
-def test_faulty_data_are_refused_before_training_and_train_without_the_faults(tmp_path):
+def test_faulty_data_are_refused_fault_by_fault_and_train_without_the_faults(tmp_path):
     paths = write_custom_tree(tmp_path, faulty=True)
-    with pytest.raises(ValueError, match="18 faults"):
+    with pytest.raises(ValueError, match=f"{sum(FAULTS.values())} faults") as refused:
         run(paths, tmp_path / "output")
     assert not list((tmp_path / "output").glob("*.pth"))
     results = run(paths, tmp_path / "output", "data.drop_faulty=True")
     assert results["bbox"]["AP"] >= 0
     assert (tmp_path / "output" / "model_final.pth").is_file()
-    assert "2 x unreadable image" in (tmp_path / "output" / "log.txt").read_text()
+    log = (tmp_path / "output" / "log.txt").read_text()
+    for kind, number in (FAULTS | NOTES).items():
+        assert f"{number} x {kind} " in str(refused.value) and f"{number} x {kind} " in log
     kept = json.loads((tmp_path / "output" / "data" / "custom_train.json").read_text())
     assert len(kept["images"]) == 7
 
