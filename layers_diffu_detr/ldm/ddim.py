@@ -124,6 +124,16 @@ class ReleasedUpdate(DDIMUpdate):
         return boxes_start
 
 
+class FreshNoise:
+    """Every step starts from new noise: what is left of a sampler whose steps do not build on each other."""
+
+    def __call__(
+        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
+    ) -> Tensor:
+        """Return the next draw, (B, Q, 4) in signal space."""
+        return draw()
+
+
 class TimeRenewal:
     """Renewal threshold that falls with time, t_next / T: 0.66, 0.33, 0 over 3 steps (released DiffuDETR)."""
 
@@ -148,6 +158,13 @@ class AllPasses:
 
     def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
         return passes
+
+
+class AllButLastPass:
+    """Ensemble of every pass but the last, as the released DiffusionInst pools; a single pass is kept."""
+
+    def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
+        return passes[:-1] or passes
 
 
 class LastPass:
@@ -195,7 +212,7 @@ class DDIMSampler:
 
     Args:
         num_steps: decoder evaluations, 1 to T-1.
-        update: the step from t to t_next, see `DDIMUpdate` and `ReleasedUpdate`.
+        update: the step from t to t_next, see `DDIMUpdate`, `ReleasedUpdate` and `FreshNoise`.
         renewal: which queries restart from fresh noise after a step, see `TimeRenewal`; None: none.
         ensemble: which passes' detections are pooled, see `AllPasses`.
         nms: merges pooled detections, see `layers_diffu_detr.postprocess.ClassWiseNMS`; None: no NMS.
@@ -210,7 +227,7 @@ class DDIMSampler:
         self,
         num_steps: int = 3,
         *,
-        update: DDIMUpdate,
+        update: DDIMUpdate | FreshNoise,
         renewal: TimeRenewal | FixedRenewal | None = None,
         ensemble: Callable[[list[DenoisingPass]], list[DenoisingPass]] | None = None,
         nms: Any = None,
@@ -228,8 +245,8 @@ class DDIMSampler:
     def run(self, denoise: Denoise, diffusion: GaussianDiffusion, draw: NoiseSource) -> list[DenoisingPass]:
         """Run the chain and return every pass, first to last.
 
-        Draws, in this order: the initial noise, then per step the update's (eta > 0) and the renewal's, also in the
-        last step.
+        Draws, in this order: the initial noise, then per step the update's (eta > 0 or `FreshNoise`) and the
+        renewal's, also in the last step.
         """
         x_t = draw()  # carried unclamped; the network sees clamped boxes
         passes = []

@@ -10,6 +10,7 @@ from layers_diffu_detr.ldm.ddim import (
     DDIMSampler,
     DDIMUpdate,
     FixedRenewal,
+    FreshNoise,
     LastPass,
     NoiseSource,
     Prediction,
@@ -135,6 +136,16 @@ def test_every_step_of_every_schedule_is_finite(schedule, num_timesteps):
     for t, t_next in times:
         x_next = DDIMUpdate(eta=1.0)(diffusion, x_t, boxes, t, t_next, draw=lambda: torch.zeros(1, 1, 4))
         assert x_next.isfinite().all(), (t, t_next)
+
+
+def test_fresh_noise_starts_every_step_from_the_next_draw_whatever_was_predicted():
+    diffusion, recorder = GaussianDiffusion(cosine_betas(100)), Recorder(confidence=1.0)
+    draws = [torch.randn(2, 5, 4) for _ in range(4)]
+    queue = iter(draws)
+    DDIMSampler(3, update=FreshNoise()).run(recorder, diffusion, lambda: next(queue))
+    for boxes, draw in zip(recorder.boxes, draws, strict=False):
+        assert_close(boxes, diffusion.signal_to_boxes(draw))
+    assert recorder.times == [[99, 99], [66, 66], [33, 33]]
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.5])

@@ -1,0 +1,267 @@
+"""tools/ablate.py on a tiny model whose own detections, at one setting, are the ground truth of its test images."""
+
+import argparse
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.config import instantiate
+
+import tools.ablation.run
+from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, LastPass, ReleasedUpdate, SinglePass
+from layers_diffu_detr.postprocess import ClassWiseNMS
+from tests.custom_tree import CATEGORIES, overrides, write_custom_tree
+from tools.ablate import main
+from tools.ablation.results import fingerprint, mean_and_deviation
+from tools.ablation.rows import parse_row, slot, standard_rows
+from tools.ablation.subsets import restricted, split_by_objects
+from tools.engine.config import load_config
+from tools.engine.evaluation import build_model, evaluate, load_for_eval
+from tools.engine.measure import fill_zero_matrices
+
+CONFIG = str(Path(__file__).resolve().parents[1] / "custom_config.py")
+BASELINE = (
+    "model.diffusion=null",
+    "model.diffused_queries=null",
+    "model.transformer.time_embed=null",
+    "model.transformer.decoder.conditioning=null",
+    *slot("model.sampler", SinglePass, nms="null"),
+)
+TWO_STEPS, ONE_STEP = "two: model.sampler.num_steps=2", "one: model.sampler.num_steps=1"
+CROWDED_IMAGES = {2, 4}
+
+
+def config(*opts):
+    return load_config(argparse.Namespace(config_file=CONFIG, opts=list(opts), num_gpus=0))
+
+
+def save_model(path, *opts):
+    model = build_model(config(*opts))
+    fill_zero_matrices(model)
+    torch.save({"model": model.state_dict()}, path)
+    return str(path)
+
+
+@torch.no_grad()
+def annotate_with_detections(source, target, checkpoint, opts):
+    """Make the best detections of two evaluations and seed 0 the ground truth: 6 in two images, 2 in the others."""
+    cfg = config(*opts, f"train.init_checkpoint={checkpoint}", "model.sampler.num_steps=2", "model.sampler.seed=0")
+    model = build_model(cfg).eval()
+    load_for_eval(cfg, model)
+    content = {**json.loads(Path(source).read_text()), "annotations": []}
+    ids = sorted(category["id"] for category in CATEGORIES)
+    for (inputs,) in instantiate(cfg.dataloader.test):
+        found = model([inputs])[0]["instances"][: 6 if inputs["image_id"] in CROWDED_IMAGES else 2]
+        for box, label in zip(found.pred_boxes.tensor.tolist(), found.pred_classes.tolist(), strict=True):
+            x, y, width, height = box[0], box[1], box[2] - box[0], box[3] - box[1]
+            entry = {"id": len(content["annotations"]) + 1, "image_id": inputs["image_id"], "category_id": ids[label]}
+            entry |= {"bbox": [x, y, width, height], "area": width * height, "iscrowd": 0}
+            content["annotations"].append(entry)
+    target.write_text(json.dumps(content))
+
+
+class Case:
+    """A data set and a model that is good at one setting of its own; `run` is the tool on it."""
+
+    def __init__(self, folder):
+        self.paths = write_custom_tree(folder, num_train=1, num_val=5)
+        opts = [*overrides(self.paths), f"data.mended_dir={folder}"]
+        self.checkpoint = save_model(folder / "model.pth", *opts)
+        annotated = folder / "annotated.json"  # a name of its own, since each file is read once in a process
+        annotate_with_detections(self.paths["val_json"], annotated, self.checkpoint, opts)
+        self.paths["val_json"] = str(annotated)
+        self.opts = (*overrides(self.paths), f"data.mended_dir={folder}")
+
+    def run(self, output_dir, *arguments, checkpoint=None, opts=()):
+        model = f"tiny={CONFIG}:{checkpoint or self.checkpoint}"
+        where = ("--output-dir", str(output_dir), "--num-gpus", "0", "--latency-images", "2")
+        return main(["--model", model, *where, *arguments, *self.opts, *opts]).models["tiny"]
+
+    def evaluate(self, *opts):
+        cfg = config(*self.opts, f"train.init_checkpoint={self.checkpoint}", *opts)
+        model = build_model(cfg)
+        load_for_eval(cfg, model)
+        return evaluate(cfg, model)["bbox"]
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> Case:
+    return Case(tmp_path_factory.mktemp("ablation"))
+
+
+@pytest.fixture(scope="module")
+def measured(case, tmp_path_factory) -> tuple[Path, dict]:
+    """Folder and results of two rows and two seeds."""
+    folder = tmp_path_factory.mktemp("measured")
+    rows = ("--no-standard-rows", "--row", ONE_STEP, "--row", TWO_STEPS)
+    return folder, case.run(folder, "--seeds", "0", "1", *rows)
+
+
+@pytest.fixture
+def uncounted(monkeypatch):
+    """No FLOPs are counted, which would take most of the time."""
+    monkeypatch.setattr(tools.ablation.run, "flops_of_first_image", lambda setting: {"total": 1, "size": [64, 96]})
+
+
+def test_a_rows_ap_is_that_of_the_config_with_its_overrides_and_the_seed(case, measured):
+    rows = measured[1]["rows"]
+    for name, steps in (("one", 1), ("two", 2)):
+        for seed in (0, 1):
+            expected = case.evaluate(f"model.sampler.num_steps={steps}", f"model.sampler.seed={seed}")
+            found = rows[name]["runs"][str(seed)]["all"]
+            assert found == pytest.approx({metric: expected[metric] for metric in ("AP", "AP50", "AP75")})
+    best = rows["two"]["runs"]["0"]["all"]["AP"]  # the ground truth's own setting
+    assert best > max(rows["two"]["runs"]["1"]["all"]["AP"], rows["one"]["runs"]["0"]["all"]["AP"]) > 0
+
+
+def test_crowded_and_sparse_images_are_scored_as_if_there_were_no_others(case, measured, tmp_path):
+    content = json.loads(Path(case.paths["val_json"]).read_text())
+    assert measured[1]["about"]["images"] == {"all": 5, "crowded": 2, "sparse": 3}
+    for part, ids in (("crowded", CROWDED_IMAGES), ("sparse", {1, 3, 5})):
+        path = tmp_path / f"{part}.json"
+        path.write_text(json.dumps(restricted(content, ids)))
+        alone = case.evaluate(f"data.val_json={path}", "model.sampler.num_steps=2", "model.sampler.seed=1")
+        assert measured[1]["rows"]["two"]["runs"]["1"][part]["AP"] == pytest.approx(alone["AP"])
+
+
+def test_more_evaluations_cost_more_flops_and_every_row_is_timed(measured):
+    one, two = (measured[1]["rows"][name] for name in ("one", "two"))
+    assert two["flops"]["total"] > one["flops"]["total"] > 0
+    assert two["flops"]["size"] == [64, 96]
+    assert min(one["latency"], two["latency"]) > 0
+
+
+def test_the_table_and_the_plot_are_written(measured):
+    folder, model = measured
+    table = (folder / "ablation.md").read_text()
+    mean, deviation = mean_and_deviation(model["rows"]["two"], "crowded", "AP")
+    assert f"| {mean:.1f} ± {deviation:.1f} |" in next(line for line in table.splitlines() if "| two |" in line)
+    assert "crowded: more than 2 objects (2 images)" in table
+    assert (folder / "ablation.png").stat().st_size > 10_000
+
+
+def test_an_interrupted_run_goes_on_and_ends_with_the_same_results(case, measured, tmp_path, monkeypatch, uncounted):
+    arguments = ("--seeds", "0", "1", "--no-standard-rows", "--row", ONE_STEP, "--row", TWO_STEPS)
+    original, calls = tools.ablation.run.average_precision, []
+
+    def interrupted(setting, seed, *rest):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(seed)
+        return original(setting, seed, *rest)
+
+    monkeypatch.setattr(tools.ablation.run, "average_precision", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        case.run(tmp_path, *arguments)
+    assert calls == [0, 1, 0]
+    calls.pop()  # one is left
+    resumed = case.run(tmp_path, *arguments)
+    assert calls == [0, 1, 1]
+    for name, row in measured[1]["rows"].items():
+        assert resumed["rows"][name]["runs"] == row["runs"]
+    content = (tmp_path / "ablation.json").read_text()
+    case.run(tmp_path, *arguments)  # would fail if it evaluated anything
+    assert (tmp_path / "ablation.json").read_text() == content
+
+
+def test_results_of_another_model_or_another_row_are_not_written_over(case, measured, tmp_path):
+    folder, _ = measured
+    content = (folder / "ablation.json").read_text()
+    other = save_model(tmp_path / "other.pth", *case.opts, "model.num_queries=20")
+    with pytest.raises(SystemExit, match=r"results of another model 'tiny': .*sha256"):
+        case.run(folder, "--no-standard-rows", "--row", ONE_STEP, checkpoint=other)
+    with pytest.raises(SystemExit, match=r"results of another row 'one' of model 'tiny'"):
+        case.run(folder, "--no-standard-rows", "--row", "one: model.sampler.num_steps=3")
+    assert (folder / "ablation.json").read_text() == content
+
+
+def test_a_row_that_the_weights_do_not_fit_is_noted_and_the_others_are_measured(case, tmp_path, uncounted):
+    learned = slot("model.transformer.tgt_embed", torch.nn.Embedding, num_embeddings=60, embedding_dim=64)
+    rows = ("--row", f"learned: '{learned[1]}'", "--row", ONE_STEP)
+    model = case.run(tmp_path, "--seeds", "0", "--no-standard-rows", *rows)
+    assert "transformer.tgt_embed.weight" in model["rows"]["learned"]["note"]
+    assert model["rows"]["learned"]["runs"] == {} and "0" in model["rows"]["one"]["runs"]
+    assert "Not possible: tiny, learned: the checkpoint does not fit" in (tmp_path / "ablation.md").read_text()
+
+
+def test_weights_that_do_not_fit_the_model_itself_are_an_error(case, tmp_path):
+    with pytest.raises(SystemExit, match="does not fit the model"):
+        case.run(tmp_path, "--no-standard-rows", "--row", ONE_STEP, opts=("model.transformer.encoder.num_layers=2",))
+
+
+def test_a_baseline_is_measured_once_without_and_with_nms(case, tmp_path, uncounted):
+    checkpoint = save_model(tmp_path / "baseline.pth", *case.opts, *BASELINE)
+    model = case.run(tmp_path / "out", "--seeds", "0", "1", checkpoint=checkpoint, opts=BASELINE)
+    assert {name: list(row["runs"]) for name, row in model["rows"].items()} == {"no NMS": ["none"], "NMS": ["none"]}
+    assert "| tiny | NMS |" in (tmp_path / "out" / "ablation.md").read_text()
+
+
+def test_all_standard_rows_of_a_diffusion_model_are_measured(case, tmp_path, uncounted):
+    model = case.run(tmp_path, "--seeds", "0")
+    assert len(model["rows"]) == 13
+    assert all("0" in row["runs"] and row["latency"] > 0 for row in model["rows"].values())
+
+
+def test_each_standard_row_changes_what_its_name_says(case):
+    base = config(*case.opts)
+    rows = {row.name: config(*case.opts, *row.overrides) for row in standard_rows(base)}
+    samplers = {name: instantiate(cfg.model.sampler) for name, cfg in rows.items()}
+    assert [samplers[f"{n} evaluation{'s' * (n > 1)}"].num_steps for n in (1, 3, 5, 10)] == [1, 3, 5, 10]
+    same = [name for name, cfg in rows.items() if fingerprint(cfg) == fingerprint(base)]
+    assert same == ["3 evaluations"] and len({fingerprint(cfg) for cfg in rows.values()}) == len(rows)
+    assert rows["1 evaluation, NMS, 90 queries"].model.num_queries == 3 * base.model.num_queries
+    for name in ("1 evaluation, NMS", "1 evaluation, NMS, 90 queries", "3 evaluations, last pass only, NMS"):
+        assert samplers[name].nms.min_passes == 1 and samplers[name].nms.iou_threshold == 0.8
+    assert samplers["3 evaluations, no NMS"].nms is None
+    assert samplers["3 evaluations, no renewal"].renewal is None
+    assert isinstance(samplers["3 evaluations, last pass only"].ensemble, LastPass)
+    assert isinstance(samplers["3 evaluations, fresh noise"].update, FreshNoise)
+    assert type(samplers["3 evaluations"].update) is ReleasedUpdate
+    assert type(samplers["3 evaluations, correct update"].update) is DDIMUpdate
+
+
+def test_the_other_update_of_a_model_with_the_correct_one_is_the_released_one(case):
+    cfg = config(*case.opts, *slot("model.sampler.update", DDIMUpdate, eta=0.5))
+    (row,) = [row for row in standard_rows(cfg) if row.name == "3 evaluations, released update"]
+    update = instantiate(config(*case.opts, *row.overrides).model.sampler).update
+    assert type(update) is ReleasedUpdate and update.eta == 0.5
+
+
+def test_a_slot_loses_the_arguments_of_the_object_before(case):
+    cfg = config(*case.opts, *slot("model.sampler.update", ClassWiseNMS, iou_threshold=0.5))
+    assert set(cfg.model.sampler["update"]) == {"_target_", "iou_threshold"}
+
+
+def test_images_split_at_the_median_or_a_number_and_crowd_regions_do_not_count():
+    objects = {1: 1, 2: 2, 3: 2, 4: 7, 5: 0}
+    annotations = [{"image_id": id, "iscrowd": 0} for id, count in objects.items() for _ in range(count)]
+    annotations += [{"image_id": 5, "iscrowd": 1}] * 9
+    content = {"images": [{"id": id} for id in objects], "annotations": annotations}
+    assert split_by_objects(content, None) == ({"crowded": {4}, "sparse": {1, 2, 3, 5}}, 2)
+    assert split_by_objects(content, 1)[0] == {"crowded": {2, 3, 4}, "sparse": {1, 5}}
+    assert split_by_objects(content, 7)[0] == {"sparse": {1, 2, 3, 4, 5}}
+    before = copy.deepcopy(content)
+    assert restricted(content, frozenset({3})) == {"images": [{"id": 3}], "annotations": [annotations[3]] * 2}
+    assert content == before
+
+
+def test_mean_and_sample_deviation_over_seeds():
+    row = {"runs": {"0": {"all": {"AP": 10.0}}, "1": {"all": {"AP": 13.0}}, "2": {"all": {"AP": 16.0}}}}
+    assert mean_and_deviation(row, "all", "AP") == (13.0, 3.0)
+    assert mean_and_deviation({"runs": {"none": {"all": {"AP": 10.0}}}}, "all", "AP") == (10.0, None)
+
+
+def test_a_row_is_read_from_text():
+    row = parse_row("my row: a.b=1 'c={_target_: x.Y, d: 2}'")
+    assert row.name == "my row" and row.overrides == ("a.b=1", "c={_target_: x.Y, d: 2}")
+    for text in ("a.b=1", ": a=1", "name: word"):
+        with pytest.raises(ValueError, match="name: key=value"):
+            parse_row(text)
+
+
+def test_a_model_that_is_not_of_the_form_or_not_there_is_named(tmp_path):
+    for text, reason in (("tiny=config.py", "NAME=CONFIG:CHECKPOINT"), (f"tiny={CONFIG}:none.pth", "none.pth")):
+        with pytest.raises(SystemExit, match=reason):
+            main(["--model", text, "--output-dir", str(tmp_path)])

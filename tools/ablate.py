@@ -1,0 +1,129 @@
+"""Measures what a trained model's AP is made of: settings of its sampler, over noise seeds, beside baselines.
+
+    python tools/ablate.py --model NAME=CONFIG:CHECKPOINT [--model ...] --output-dir DIR [--seeds 0 1 2]
+        [--row "NAME: key=value ..."] [--no-standard-rows] [--crowded-above N] [--latency-images N] [key=value ...]
+
+Rows are settings of the trained model. Every model gets the standard ones: numbers of decoder evaluations, and controls
+that tell where a gain comes from; a baseline, which has no noise, is measured without and with NMS. ``--row`` adds one
+to every model. AP is over all images, and over crowded and sparse ones apart.
+
+DIR gets ablation.json, ablation.md (a table) and ablation.png (a panel for each diffusion model; baselines named after
+it are lines in it). ablation.json is written after every evaluation: the same command goes on where it was interrupted
+and measures nothing again, with more models, rows or seeds only what is new.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from omegaconf import DictConfig  # noqa: E402
+
+from tools.ablation.report import markdown, plot  # noqa: E402
+from tools.ablation.results import Results  # noqa: E402
+from tools.ablation.rows import Row, parse_row, standard_rows  # noqa: E402
+from tools.ablation.run import ModelRun  # noqa: E402
+from tools.engine.checkpoint import atomic_write  # noqa: E402
+from tools.engine.config import load_config  # noqa: E402
+from tools.engine.evaluation import local_path  # noqa: E402
+from tools.engine.measure import parse_arguments  # noqa: E402
+
+
+class Model(NamedTuple):
+    """A trained model under the table's name for it."""
+
+    name: str
+    config_file: str
+    checkpoint: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Model":
+        """From ``NAME=CONFIG:CHECKPOINT``."""
+        name, _, files = text.partition("=")
+        config_file, _, checkpoint = files.partition(":")
+        if not (name and config_file and checkpoint):
+            raise ValueError(f"--model {text!r} is not of the form NAME=CONFIG:CHECKPOINT")
+        return cls(name, config_file, checkpoint)
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", required=True, metavar="NAME=CONFIG:CHECKPOINT")
+    parser.add_argument("--output-dir", required=True, metavar="DIR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of the noise")
+    parser.add_argument("--row", action="append", default=[], metavar="ROW", help='"name: key=value ..."')
+    parser.add_argument("--no-standard-rows", action="store_true", help="only the rows of --row")
+    parser.add_argument("--crowded-above", type=float, metavar="N", help="objects; default the data set's median")
+    parser.add_argument("--latency-images", type=int, default=20, metavar="N", help="images to time; 0: none")
+    parser.add_argument("--num-gpus", type=int, default=1, help="0 uses the CPU; without a GPU it does so by itself")
+    parser.add_argument("opts", nargs="*", metavar="key=value", help="overrides for all models and rows")
+    return parser
+
+
+def ablate(args: argparse.Namespace) -> Results:
+    """Measure what the arguments ask for and the folder does not have yet; write the table and the plot.
+
+    Raises:
+        ValueError: naming the argument and its value, or what the folder holds of another model.
+    """
+    models = [Model.parse(text) for text in args.model]
+    if len({model.name for model in models}) < len(models):
+        raise ValueError(f"--model: names must differ, got {', '.join(model.name for model in models)}")
+    rows = [parse_row(text) for text in args.row]
+    folder = Path(args.output_dir)
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    results = Results(folder)
+    runs = [model_run(args, model, rows, results) for model in models]  # mistakes come to light before anything runs
+    report = Progress(sum(run.evaluations() for run in runs))
+    for run in runs:
+        run.run(args.latency_images, report)
+        atomic_write(markdown(results.models), str(folder / "ablation.md"))
+        plot(results.models, folder / "ablation.png")
+    return results
+
+
+def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], results: Results) -> ModelRun:
+    """What is to be done for a model."""
+
+    def load(overrides: Sequence[str]) -> DictConfig:
+        opts = [*args.opts, f"train.init_checkpoint='{local_path(model.checkpoint)}'", *overrides]
+        return load_config(argparse.Namespace(config_file=model.config_file, opts=opts, num_gpus=args.num_gpus))
+
+    rows = [*([] if args.no_standard_rows else standard_rows(load(()))), *own_rows]
+    if not rows or len({row.name for row in rows}) < len(rows):
+        raise ValueError(f"rows must have different names, at least one, got {', '.join(row.name for row in rows)}")
+    facts = {"config_file": model.config_file, "overrides": args.opts}
+    return ModelRun(model.name, load, rows, args.seeds, results, facts=facts, crowded_above=args.crowded_above)
+
+
+class Progress:
+    """Prints lines, those of evaluations with their number and the time that is left."""
+
+    def __init__(self, evaluations: int):
+        self.total, self.done, self.start = evaluations, 0, time.monotonic()
+
+    def __call__(self, line: str, *, evaluated: bool = False) -> None:
+        if not evaluated:
+            print(line, flush=True)
+            return
+        self.done += 1
+        left = (time.monotonic() - self.start) / self.done * (self.total - self.done) / 60
+        print(f"[{self.done}/{self.total}, {left:.0f} min left] {line}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> Results:
+    args = parse_arguments(argument_parser(), arguments)
+    try:
+        results = ablate(args)
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from error
+    print(f"\n{markdown(results.models)}\nThe table and the plot are in {args.output_dir}")
+    return results
+
+
+if __name__ == "__main__":
+    main()

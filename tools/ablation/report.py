@@ -1,0 +1,127 @@
+"""The results of an ablation as a table in Markdown and as a plot."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.lines import Line2D  # noqa: E402
+
+from tools.ablation.results import METRICS, mean_and_deviation  # noqa: E402
+from tools.ablation.subsets import CROWDED, PARTS, SPARSE, WHOLE  # noqa: E402
+
+Models = dict[str, Any]  # see `tools.ablation.results.Results.models`
+MARKERS = {WHOLE: ("o", "tab:blue", 7), CROWDED: ("v", "tab:orange", 5), SPARSE: ("^", "tab:green", 5)}
+LINES = ((0, (1, 2)), "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
+
+
+def markdown(models: Models) -> str:
+    """All models and rows as one table, and what a reader of it must know."""
+    columns = ["model", "setting", *METRICS, f"AP {CROWDED}", f"AP {SPARSE}", "ms / image", "GFLOPs"]
+    lines = [columns, ["---", "---", *["---:"] * (len(columns) - 2)]]
+    notes = []
+    for name, model in models.items():
+        lines += [[name, setting, *_cells(row)] for setting, row in model["rows"].items() if "note" not in row]
+        notes += [f"{name}, {setting}: {row['note']}" for setting, row in model["rows"].items() if "note" in row]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    notes = [*_facts(models), *(f"Not possible: {note}" for note in notes)]
+    return text + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    values = [(WHOLE, metric) for metric in METRICS] + [(CROWDED, "AP"), (SPARSE, "AP")]
+    latency = f"{1e3 * row['latency']:.0f}" if "latency" in row else "-"
+    flops = f"{row['flops']['total'] / 1e9:.2f}" if "flops" in row else "-"
+    return [*(_with_deviation(row, *value) for value in values), latency, flops]
+
+
+def _with_deviation(row: dict[str, Any], part: str, metric: str) -> str:
+    mean, deviation = mean_and_deviation(row, part, metric)
+    if np.isnan(mean):
+        return "-"
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def _facts(models: Models) -> list[str]:
+    about = [model["about"] for model in models.values()]
+    scenes = {
+        f"{a['dataset']}, {a['images'][WHOLE]} images; crowded: more than {a['crowded_above']:g} objects "
+        f"({a['images'].get(CROWDED, 0)} images), sparse: the others ({a['images'].get(SPARSE, 0)})"
+        for a in about
+    }
+    rows = [row for model in models.values() for row in model["rows"].values()]
+    seeds = sorted({seed for row in rows for seed in row["runs"]} - {"none"}, key=int)
+    facts = [f"Images: {text}." for text in sorted(scenes)]
+    facts.append(
+        f"± is the standard deviation over noise seeds ({', '.join(seeds)}) of one trained model, not over trainings "
+        "or images; baselines have no noise."
+    )
+    sizes = sorted({"x".join(map(str, row["flops"]["size"])) for row in rows if "flops" in row})
+    if sizes:
+        facts.append(f"GFLOPs: of the first image ({', '.join(sizes)}), a multiply-add counted once.")
+    timed = sorted({model["timed"] for model in models.values() if "timed" in model})
+    facts += [f"ms / image: median, one image at a time, all settings of a model in turn: {how}." for how in timed]
+    return facts
+
+
+def plot(models: Models, path: Path) -> None:
+    """AP of every setting, one panel per diffusion model; the baselines that follow a model are lines in its panel."""
+    panels = _panels(models)
+    names = list(dict.fromkeys(name for first, _ in panels for name in models[first]["rows"]))
+    size = (1.2 + 4.2 * len(panels), 1.9 + 0.34 * len(names))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for panel, (first, baselines) in zip(axes[0], panels, strict=True):
+        _draw_settings(panel, models[first]["rows"], names)
+        lines = [line for name in baselines for line in _draw_baseline(panel, name, models[name]["rows"])]
+        panel.set_title(first, fontsize=11)
+        panel.set_xlabel("AP")
+        panel.grid(axis="x", alpha=0.3)
+        if lines:
+            panel.legend(handles=lines, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
+    axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
+    labels = {WHOLE: "all images", CROWDED: "crowded", SPARSE: "sparse"}
+    handles = [Line2D([], [], marker=m, color=c, ls="", ms=s, label=labels[p]) for p, (m, c, s) in MARKERS.items()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _panels(models: Models) -> list[tuple[str, list[str]]]:
+    """Each diffusion model with the baselines that follow it; the first model opens a panel whatever it is."""
+    panels: list[tuple[str, list[str]]] = []
+    for name, model in models.items():
+        if model["about"]["diffusion"] or not panels:
+            panels.append((name, []))
+        else:
+            panels[-1][1].append(name)
+    return panels
+
+
+def _draw_settings(axes: Axes, rows: dict[str, Any], names: list[str]) -> None:
+    for y, name in enumerate(names):
+        row = rows.get(name)
+        if row is None or "note" in row:
+            axes.text(
+                0.02, y, "not possible" if row else "not measured", transform=axes.get_yaxis_transform(), fontsize=8
+            )
+            continue
+        for part in reversed(PARTS):
+            mean, deviation = mean_and_deviation(row, part, "AP")
+            marker, color, size = MARKERS[part]
+            axes.errorbar(mean, y, xerr=deviation, fmt=marker, color=color, ms=size, capsize=3)
+
+
+def _draw_baseline(axes: Axes, model: str, rows: dict[str, Any]) -> list[Line2D]:
+    lines = []
+    for style, (name, row) in zip(LINES, rows.items(), strict=False):
+        mean, _ = mean_and_deviation(row, WHOLE, "AP")
+        if not np.isnan(mean):
+            lines.append(axes.axvline(mean, ls=style, color="tab:red", lw=1.4, label=f"{model}, {name}: {mean:.1f}"))
+    return lines

@@ -1,0 +1,94 @@
+"""The rows of an ablation: settings of a trained model, each a name and overrides of its config."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.config import instantiate
+from omegaconf import DictConfig
+
+from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, LastPass, ReleasedUpdate
+from layers_diffu_detr.postprocess import ClassWiseNMS
+
+DECODER_EVALUATIONS = (1, 3, 5, 10)
+_FAMILY_IOU = 0.8  # of the DETR family's NMS, for a baseline, whose config has none
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting: `overrides` are ``key=value`` of the config, applied in their order."""
+
+    name: str
+    overrides: tuple[str, ...] = ()
+
+
+def parse_row(text: str) -> Row:
+    """A row from ``name: key=value ...``, with quotation marks around a value that has spaces.
+
+    Raises:
+        ValueError: naming the text.
+    """
+    name, colon, words = text.partition(":")
+    overrides = tuple(shlex.split(words))
+    if not colon or not name.strip() or not all("=" in word for word in overrides):
+        raise ValueError(f'--row {text!r} is not of the form "name: key=value ..."')
+    return Row(name.strip(), overrides)
+
+
+def slot(key: str, factory: type, **arguments: Any) -> tuple[str, ...]:
+    """The overrides that put another object into the slot `key` of a config."""
+    words = [f"_target_: {factory.__module__}.{factory.__qualname__}", *(f"{k}: {v}" for k, v in arguments.items())]
+    return f"{key}=null", f"{key}={{{', '.join(words)}}}"  # first empty, or the old object's arguments would stay
+
+
+def standard_rows(cfg: DictConfig) -> list[Row]:
+    """The rows that tell what a model's AP is made of.
+
+    A baseline has two, without and with NMS. A diffusion model has numbers of decoder evaluations, and controls of its
+    configured number S: a single pass with NMS, and with S times the queries too; S evaluations that lack one thing, or
+    have another update.
+    """
+    sampler = instantiate(cfg.model.sampler)
+    iou = getattr(sampler.nms, "iou_threshold", _FAMILY_IOU)
+    always_nms = slot("model.sampler.nms", ClassWiseNMS, iou_threshold=iou, min_passes=1)
+    if not sampler.needs_diffusion:
+        return [Row("no NMS", ("model.sampler.nms=null",)), Row("NMS", always_nms)]
+    steps = sampler.num_steps if sampler.num_steps > 1 else 3
+    numbers = sorted({*DECODER_EVALUATIONS, steps})
+    evaluations = {n: Row(f"{n} evaluation{'s' * (n > 1)}", (f"model.sampler.num_steps={n}",)) for n in numbers}
+    queries = steps * cfg.model.num_queries
+    # As many candidates as all steps together give to NMS.
+    candidates = f"model.select_box_nums_for_evaluation={steps * cfg.model.select_box_nums_for_evaluation}"
+    one = evaluations.pop(1)
+    other, other_name = _other_update(sampler.update)
+    last = slot("model.sampler.ensemble", LastPass)
+    controls = {
+        "no NMS": ("model.sampler.nms=null",),
+        "no renewal": ("model.sampler.renewal=null",),
+        "last pass only": last,
+        "last pass only, NMS": (*last, *always_nms),
+        "fresh noise": slot("model.sampler.update", FreshNoise),
+        other_name: other,
+        f"{other_name}, last pass only": (*other, *last),
+    }
+    return [
+        one,
+        Row(f"{one.name}, NMS", (*one.overrides, *always_nms)),
+        Row(
+            f"{one.name}, NMS, {queries} queries",
+            (*one.overrides, *always_nms, f"model.num_queries={queries}", candidates),
+        ),
+        *evaluations.values(),
+        *(
+            Row(f"{evaluations[steps].name}, {name}", (*evaluations[steps].overrides, *overrides))
+            for name, overrides in controls.items()
+        ),
+    ]
+
+
+def _other_update(update: Any) -> tuple[tuple[str, ...], str]:
+    """The overrides and the name of the update that is not configured: the correct one, or the released one."""
+    other, name = (
+        (DDIMUpdate, "correct update") if isinstance(update, ReleasedUpdate) else (ReleasedUpdate, "released update")
+    )
+    return slot("model.sampler.update", other, eta=getattr(update, "eta", 0.0)), name
