@@ -287,6 +287,7 @@ def test_broken_and_absent_files(model, tmp_path):
         ("diffu_dino_r50_lvis", "diffu_dino/configs/dino-resnet/lvis-r50-4scales-12ep"),
         ("diffu_dino_swin_b_v3det", "diffu_dino/configs/dino-swin/v3det-swin-4scales-24ep"),
         ("dino_r50_coco", "diffu_dino/configs/dino-resnet/baseline-dino-r50-4scales-12ep"),
+        ("dino_r50_coco", "diffu_dino/configs/dino-resnet/baseline-dino-r50-4scales-36ep"),
         (
             "deformable_detr_r50_two_stage_coco",
             "diffu_detr/configs/baseline-deformable-detr-r50-4scales-50ep",

@@ -1,4 +1,4 @@
-"""The baseline: DINO, ResNet-101, COCO, 12 epochs, as in detrex. 50.0 AP in the DiffuDETR paper."""
+"""The baseline: DINO, ResNet-101, COCO, 12 epochs, as in detrex. 50.0 AP in the paper."""
 
 from .....configs.common.data.coco_detr import dataloader
 from .....configs.common.optim import AdamW as optimizer
