@@ -122,7 +122,10 @@ def _boxes_xyxy(annotations: list[dict[str, Any]]) -> np.ndarray:
 
 
 def _polygons(annotation: dict[str, Any], transforms: T.TransformList) -> list[np.ndarray]:
-    """The transformed polygons of an annotation, (2 n,) each: x, y in turn."""
+    """The transformed polygons of an annotation, (2 n,) each: x, y in turn. They may reach beyond the image.
+
+    Not `apply_polygons`, which cuts them off at the border of a crop: drawing them does so anyway, and without shapely.
+    """
     segmentation = annotation["segmentation"]
     if not isinstance(segmentation, list):
         raise ValueError(
@@ -131,4 +134,4 @@ def _polygons(annotation: dict[str, Any], transforms: T.TransformList) -> list[n
         )
     # Copies, as transforms change coordinates in place; not of integers, which would be rounded.
     polygons = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
-    return [polygon.reshape(-1) for polygon in transforms.apply_polygons(polygons)]
+    return [transforms.apply_coords(polygon).reshape(-1) for polygon in polygons]

@@ -7,6 +7,7 @@ import torch
 from detectron2.data import DatasetCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.structures import BoxMode
+from detectron2.structures.masks import polygons_to_bitmask
 from PIL import Image
 
 from datasets_utils import DetrDatasetMapper
@@ -109,7 +110,7 @@ def test_instances_are_the_numbers_that_detectron2_gives_one_by_one(scene, mask_
     for number, annotation in enumerate(scene["annotations"]):
         annotation["bbox"] = [value + 0.1 * number for value in annotation["bbox"]]
     height, width = scene["height"], scene["width"]
-    # fvcore crops polygons by shapely, which is not among the requirements.
+    # Polygons may reach beyond a crop here; detectron2 cuts them off, by shapely.
     crop = T.NoOpTransform() if mask_on else T.CropTransform(0, 0, width, height - 30)
     resize = T.ResizeTransform(height if mask_on else height - 30, width, 71, 93)
     transforms = T.TransformList([T.HFlipTransform(width), crop, resize])
@@ -136,6 +137,24 @@ def test_masks_leave_the_dataset_dict_alone_and_keep_fractions(scene):
     polygons = DetrDatasetMapper([resize], None, mask_on=True)(scene)["instances"].gt_masks.polygons
     np.testing.assert_array_equal(annotation["segmentation"], before["segmentation"])
     np.testing.assert_allclose(polygons[0][0], [0.5, 1, 15, 1, 15, 20.5, 0.5, 20.5])
+
+
+def test_cropped_masks_are_the_crop_of_the_whole_masks(scene):
+    triangle = [100.0, 10.0, 140.0, 100.0, 20.0, 70.0]
+    scene["annotations"] = [
+        {"bbox": [20, 10, 120, 90], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 1, "segmentation": [triangle]},
+        {"bbox": [0, 0, 20, 20], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 2, "segmentation": [[0, 0, 9, 0, 9, 9]]},
+    ]
+    left, top, width, height = 60, 30, 70, 50
+    crop = T.CropTransform(left, top, width, height)
+    instances = DetrDatasetMapper([crop], None, mask_on=True)(scene)["instances"]
+    assert instances.gt_classes.tolist() == [1]  # the other one is outside
+    whole = polygons_to_bitmask([np.array(triangle)], scene["height"], scene["width"])
+    cropped = polygons_to_bitmask(instances.gt_masks.polygons[0], height, width)
+    expected = whole[top : top + height, left : left + width]
+    assert 0.2 < expected.mean() < 0.9
+    # Vertices outside are rounded to another fifth of a pixel.
+    assert (cropped != expected).mean() < 0.01
 
 
 def test_masks_other_than_polygons_are_named_with_their_file(scene):
