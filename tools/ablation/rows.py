@@ -56,7 +56,8 @@ def standard_rows(cfg: DictConfig) -> list[Row]:
     steps = sampler.num_steps if sampler.num_steps > 1 else 3
     numbers = sorted({*DECODER_EVALUATIONS, steps})
     evaluations = {n: Row(f"{n} evaluation{'s' * (n > 1)}", (f"model.sampler.num_steps={n}",)) for n in numbers}
-    queries = steps * cfg.model.num_queries
+    boxes = "num_queries" if "num_queries" in cfg.model else "num_proposals"  # DiffusionInst's name
+    more = steps * cfg.model[boxes]
     # As many candidates as all steps together give to NMS.
     candidates = f"model.select_box_nums_for_evaluation={steps * cfg.model.select_box_nums_for_evaluation}"
     one = evaluations.pop(1)
@@ -75,8 +76,8 @@ def standard_rows(cfg: DictConfig) -> list[Row]:
         one,
         Row(f"{one.name}, NMS", (*one.overrides, *always_nms)),
         Row(
-            f"{one.name}, NMS, {queries} queries",
-            (*one.overrides, *always_nms, f"model.num_queries={queries}", candidates),
+            f"{one.name}, NMS, {more} {boxes.removeprefix('num_')}",
+            (*one.overrides, *always_nms, f"model.{boxes}={more}", candidates),
         ),
         *evaluations.values(),
         *(
