@@ -1,7 +1,8 @@
 """Multi-scale deformable attention (Zhu et al. 2021, eq. 3) and the choice of its op.
 
-The compiled package `torch-ms-deform-attn` is used where it is installed, pure PyTorch where it is not. The environment
-variable DIFFU_DETR_DEFORM_ATTN, read once at import, forces one: `compiled` or `pytorch`.
+The compiled package `torch-ms-deform-attn` is used where it is installed, pure PyTorch where it is not; inference on a
+CPU goes through PyTorch's embedding bags. The environment variable DIFFU_DETR_DEFORM_ATTN, read once at import, forces
+one op for everything: `compiled` or `pytorch`.
 """
 
 import math
@@ -47,6 +48,69 @@ def deform_attn_pytorch(
     return output.view(batch, heads, dim, -1).permute(0, 3, 1, 2).flatten(2)
 
 
+def deform_attn_bags(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+) -> Tensor:
+    """`deform_attn_pytorch` without gradient, as weighted sums of rows of a table: `torch.nn.functional.embedding_bag`.
+
+    The rows are the pixels of each head; a query's bag holds the four neighbours of each of its points. A border of
+    zeros around every level spares asking which neighbours lie inside. Fast where PyTorch has FBGEMM (x86 CPUs).
+    """
+    batch, _, heads, dim = value.shape
+    points = attention_weights.shape[-1]
+    table, starts = _with_borders(value, spatial_shapes.tolist())
+    height, width = spatial_shapes.repeat_interleave(points, dim=0).unbind(-1)  # (L · points,) each
+    x, y = sampling_locations.flatten(3, 4).unbind(-1)  # (B, Q, heads, L · points) each
+    (x_low, x_high_weight), (y_low, y_high_weight) = _neighbours(x, width), _neighbours(y, height)
+
+    bags = (*x.shape[:3], 4, x.shape[3])  # a bag's order is free: this one writes long runs
+    weights, rows = x.new_empty(bags), torch.empty(bags, dtype=torch.int32, device=x.device)
+    lower = attention_weights.flatten(3) * y_high_weight
+    upper = attention_weights.flatten(3) - lower
+    for first, part in ((0, upper), (2, lower)):
+        torch.mul(part, x_high_weight, out=weights[..., first + 1, :])
+        torch.sub(part, weights[..., first + 1, :], out=weights[..., first, :])
+
+    down = (width + 2).int() * heads  # rows from a pixel to the one below
+    images = torch.arange(batch, dtype=torch.int32, device=x.device).view(-1, 1, 1, 1) * (table.shape[1] * heads)
+    offset = images + torch.arange(heads, dtype=torch.int32, device=x.device)[:, None]
+    offset = offset + heads * torch.tensor(starts, dtype=torch.int32, device=x.device).repeat_interleave(points)
+    upper_left = (y_low * down).add_(x_low, alpha=heads).add_(offset)
+    for corner, step in enumerate((0, heads, down, down + heads)):
+        torch.add(upper_left, step, out=rows[..., corner, :])
+    summed = F.embedding_bag(
+        rows.flatten(3).flatten(0, 2),
+        table.view(-1, dim),
+        per_sample_weights=weights.flatten(3).flatten(0, 2),
+        mode="sum",
+    )
+    return summed.view(batch, -1, heads * dim)
+
+
+def _with_borders(value: Tensor, shapes: list[list[int]]) -> tuple[Tensor, list[int]]:
+    """Levels (B, S, heads, D), each in a border of zeros of one pixel, and where each then starts."""
+    batch, _, heads, dim = value.shape
+    areas = [(h + 2) * (w + 2) for h, w in shapes]
+    table = value.new_zeros(batch, sum(areas), heads, dim)
+    starts = [sum(areas[:level]) for level in range(len(areas))]
+    levels = value.split([h * w for h, w in shapes], dim=1)
+    for (h, w), level, bordered in zip(shapes, levels, table.split(areas, dim=1), strict=True):
+        bordered.unflatten(1, (h + 2, w + 2))[:, 1:-1, 1:-1] = level.unflatten(1, (h, w))
+    return table, starts
+
+
+def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Along one axis, where the border is pixel 0: the lower neighbour (int32), and the upper one's weight."""
+    pixel = (location * size).add_(0.5).clamp_(min=0)
+    pixel = torch.minimum(pixel, size + 1.0, out=pixel).nan_to_num_()  # no row has the number NaN
+    lower = torch.minimum(pixel.floor(), size.to(pixel.dtype))
+    return lower.int(), pixel.sub_(lower)
+
+
 def _compiled_op() -> DeformAttnOp | None:
     """The package's op; None where it is not installed, or was built without CUDA and there is a GPU."""
     try:
@@ -72,7 +136,15 @@ def choose_deform_attn_op(choice: str) -> tuple[str, DeformAttnOp]:
     return ("compiled", compiled) if compiled is not None else ("pytorch", deform_attn_pytorch)
 
 
-DEFORM_ATTN_OP_NAME, _deform_attn = choose_deform_attn_op(os.environ.get(ENV_VARIABLE, "auto"))
+_CHOICE = os.environ.get(ENV_VARIABLE, "auto")
+DEFORM_ATTN_OP_NAME, _deform_attn = choose_deform_attn_op(_CHOICE)
+_BAGS_ARE_FAST = _CHOICE == "auto" and "fbgemm" in torch.backends.quantized.supported_engines
+
+
+def _op_for(value: Tensor) -> DeformAttnOp:
+    """The op chosen at import, or embedding bags where these are faster and no gradient is asked for."""
+    bags = _BAGS_ARE_FAST and not torch.is_grad_enabled() and value.is_cpu and value.dtype == torch.float32
+    return deform_attn_bags if bags else _deform_attn
 
 
 class MultiScaleDeformableAttention(nn.Module):
@@ -142,9 +214,8 @@ class MultiScaleDeformableAttention(nn.Module):
         weights = self.attention_weights(positioned).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         weights = weights.unflatten(-1, (self.num_levels, self.num_points))
         dtype = torch.promote_types(projected_value.dtype, torch.float32)  # sampling is done in float32 under autocast
-        sampled = _deform_attn(
-            projected_value.to(dtype), spatial_shapes, level_start_index, locations.to(dtype), weights.to(dtype)
-        )
+        value = projected_value.to(dtype)
+        sampled = _op_for(value)(value, spatial_shapes, level_start_index, locations.to(dtype), weights.to(dtype))
         return query + self.dropout(self.output_proj(sampled))
 
     def _sampling_locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:

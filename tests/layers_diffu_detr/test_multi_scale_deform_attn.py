@@ -1,6 +1,7 @@
-"""Deformable attention: the two ops agree, values by hand, padding, the choice of the op."""
+"""Deformable attention: the ops agree, values by hand, padding, the choice of the op."""
 
 import importlib.util
+import math
 import os
 import sys
 
@@ -14,6 +15,7 @@ from layers_diffu_detr.multi_scale_deform_attn import (
     ENV_VARIABLE,
     MultiScaleDeformableAttention,
     choose_deform_attn_op,
+    deform_attn_bags,
     deform_attn_pytorch,
 )
 
@@ -77,6 +79,34 @@ def test_compiled_and_pytorch_ops_agree_forward_and_backward(compiled_op, dtype,
         assert pytorch.abs().max() > 0
 
 
+def test_embedding_bags_agree_with_the_pytorch_op():
+    with torch.no_grad():
+        value, locations, weights = op_inputs(torch.float32, queries=50)
+        locations[0, 0] *= 1e6  # far outside, on either side
+        locations[0, 1, :, :, :, 0] = 0.0  # on the edges
+        locations[0, 2, :, :, :, 1] = 1.0
+        inputs = (value, SHAPES, STARTS, locations, weights)
+        assert_close(deform_attn_bags(*inputs), deform_attn_pytorch(*inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_embedding_bags_survive_locations_that_are_not_finite():
+    with torch.no_grad():
+        value, locations, weights = op_inputs(torch.float32)
+        locations[0, 0, 0] = torch.tensor([math.nan, math.inf])
+        outputs = [op(value, SHAPES, STARTS, locations, weights) for op in (deform_attn_bags, deform_attn_pytorch)]
+        assert_close(outputs[0].flatten(0, 1)[1:], outputs[1].flatten(0, 1)[1:], rtol=1e-5, atol=1e-5)
+
+
+def test_inference_on_a_cpu_goes_through_embedding_bags_and_training_does_not():
+    if not module._BAGS_ARE_FAST:
+        pytest.skip("an op is forced, or this PyTorch has no FBGEMM")
+    value = torch.zeros(1, 3, 2, 4)
+    with torch.no_grad():
+        assert module._op_for(value) is deform_attn_bags
+        assert module._op_for(value.double()) is module._deform_attn
+    assert module._op_for(value) is module._deform_attn
+
+
 @pytest.mark.parametrize("kind", ["points", "boxes"])
 def test_the_layer_agrees_with_either_op_forward_and_backward(compiled_op, kind, monkeypatch):
     results = []
@@ -107,9 +137,9 @@ def test_gradients_of_the_compiled_op_equal_finite_differences(compiled_op):
 # ---- by hand ----
 
 
-@pytest.mark.parametrize("op_name", ["auto", "pytorch"])
+@pytest.mark.parametrize("op_name", ["auto", "pytorch", "bags"])
 def test_sampling_is_bilinear_between_pixel_centres_and_zero_outside(op_name):
-    _, op = choose_deform_attn_op(op_name)
+    op = deform_attn_bags if op_name == "bags" else choose_deform_attn_op(op_name)[1]
     value = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]]).view(1, 6, 1, 1)  # rows (1, 2, 3) and (4, 5, 6)
     xy = [
         (0.5 / 3, 0.25),  # centre of the first pixel

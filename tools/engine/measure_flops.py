@@ -97,6 +97,12 @@ def _compiled_deformable_attention(inputs: list[Any], outputs: list[Any]) -> int
     return 4 * prod(weights) * value[-1]
 
 
+def _embedding_bag(inputs: list[Any], outputs: list[Any]) -> int:
+    """Weighted sums of rows: each row that a bag names is multiplied once. So deformable attention counts as above."""
+    table, rows = get_shape(inputs[0]), get_shape(inputs[1])
+    return prod(rows) * table[-1]
+
+
 def _scripted_function(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     """torchvision's NMS, which counts nothing.
 
@@ -114,5 +120,6 @@ HANDLES: dict[str, Handle] = {
     "aten::_native_multi_head_attention": _fast_multi_head_attention,
     "aten::baddbmm": _batched_product,
     "torch_ms_deform_attn::forward": _compiled_deformable_attention,
+    "aten::embedding_bag": _embedding_bag,
     "prim::CallFunction": _scripted_function,
 }
