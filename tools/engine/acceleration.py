@@ -9,21 +9,28 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from layers_diffu_detr.transformer import DeformableDecoderLayer, DeformableEncoderLayer
+from tools.engine.fold_norms import fold_frozen_norms
 
 
 def accelerate(cfg: DictConfig, model: nn.Module) -> nn.Module:
-    """Apply ``train.channels_last``, ``train.activation_checkpointing`` and ``train.compile`` to ``model``, in place.
+    """Fold ``model``'s frozen norms and apply ``train.channels_last``, ``activation_checkpointing`` and ``compile`` to it.
+
+    All in place.
 
     Raises:
-        ValueError: checkpointing or compilation is asked of a model without deformable transformer layers.
+        ValueError: checkpointing or compilation is asked of a model without layers for it.
     """
+    fold_frozen_norms(model)
     if cfg.train.channels_last:
         model.to(memory_format=torch.channels_last)
-    for key, apply in (("activation_checkpointing", checkpoint_activations), ("compile", compile_layer)):
+    for key, find, apply in (
+        ("activation_checkpointing", attention_layers, checkpoint_activations),
+        ("compile", transformer_layers, compile_layer),
+    ):
         if cfg.train[key]:
-            layers = list(transformer_layers(model))
+            layers = list(find(model))
             if not layers:
-                raise ValueError(f"train.{key} is True, but {type(model).__name__} has no deformable layers")
+                raise ValueError(f"train.{key} is True, but {type(model).__name__} has no layers for it")
             for layer in layers:
                 apply(layer)
     return model
@@ -32,6 +39,14 @@ def accelerate(cfg: DictConfig, model: nn.Module) -> nn.Module:
 def transformer_layers(model: nn.Module) -> Iterator[nn.Module]:
     """The encoder's and the decoder's layers."""
     return (m for m in model.modules() if isinstance(m, DeformableEncoderLayer | DeformableDecoderLayer))
+
+
+def attention_layers(model: nn.Module) -> Iterator[nn.Module]:
+    """The encoder's and the decoder's layers, and the blocks of a Swin backbone."""
+    from projects.diffu_detr.modeling.swin import SwinBlock  # brings all of timm, so only where it is asked for
+
+    layers = DeformableEncoderLayer | DeformableDecoderLayer | SwinBlock
+    return (m for m in model.modules() if isinstance(m, layers))
 
 
 def checkpoint_activations(layer: nn.Module) -> None:

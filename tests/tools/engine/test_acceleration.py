@@ -8,6 +8,7 @@ from detectron2.structures import Boxes, Instances
 from omegaconf import OmegaConf
 from torch.testing import assert_close
 
+from projects.diffu_detr.modeling.swin import SwinTransformer
 from tests.tiny_models import tiny_model
 from tests.tools.engine.runs import arguments, run
 from tests.tools.engine.tiny import TinyDetector
@@ -73,6 +74,24 @@ def test_checkpointed_layers_keep_no_activations():
             model(batch())
         kept[setting] = sum(saved)
     assert kept["activation_checkpointing",] < 0.6 * kept[()]
+
+
+def test_checkpointed_swin_blocks_keep_nothing_else_and_change_nothing():
+    outputs, kept = [], []
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        swin, saved = SwinTransformer(8, (1, 2, 1), (1, 2, 2), window_size=4, drop_path_rate=0.5, out_indices=(2,)), []
+        cfg = OmegaConf.create({"train": dict.fromkeys(SETTINGS, False)})
+        cfg.train.activation_checkpointing = checkpointed
+        accelerate(cfg, swin)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, saved=saved: saved.append(x.numel()) or x, lambda x: x):
+            torch.manual_seed(1)  # of the skipped paths
+            maps = swin(torch.randn(2, 3, 70, 50))
+        maps["p2"].square().mean().backward()
+        outputs.append((maps, {name: p.grad for name, p in swin.named_parameters()}))
+        kept.append(sum(saved))
+    assert_close(*outputs)
+    assert kept[1] < 0.5 * kept[0]
 
 
 def test_compile_reaches_every_transformer_layer():
