@@ -10,8 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, paired_giou
 
-# Entries of the logits that are worked on at a time: bounds the intermediate tensors to some 64 MiB each.
-_CHUNK = 2**24
+from .chunks import rows_at_a_time
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class _Background(torch.autograd.Function):
 
 def _rows(logits: Tensor) -> int:
     """How many queries of `logits` (B, Q, K) make a chunk."""
-    return max(1, _CHUNK // max(1, logits.shape[0] * logits.shape[2]))
+    return rows_at_a_time(logits.shape[0] * logits.shape[2], logits.device)
 
 
 def _chunks(logits: Tensor) -> list[Tensor]:

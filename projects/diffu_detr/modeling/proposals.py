@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .chunks import rows_at_a_time
 from .matcher import Predictions
-
-# Logits that are made at a time where only their maximum is wanted: some 64 MiB.
-_CHUNK = 2**24
 
 
 @dataclass
@@ -53,7 +51,7 @@ class BestClassScore:
 
     def __call__(self, features: Tensor, class_head: nn.Linear) -> Tensor:
         """Features (B, S, C) -> the larger the better, (B, S)."""
-        tokens = max(1, _CHUNK // (len(features) * class_head.out_features))
+        tokens = rows_at_a_time(len(features) * class_head.out_features, features.device)
         return torch.cat([class_head(part).max(-1).values for part in features.split(tokens, dim=1)], dim=1)
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from projects.diffu_detr.modeling import losses
+from projects.diffu_detr.modeling import chunks, losses
 from projects.diffu_detr.modeling.losses import FocalLoss, MatchedPairs, VarifocalLoss, giou_loss, l1_loss
 
 
@@ -47,7 +47,7 @@ LOSSES = [(FocalLoss(), focal), (VarifocalLoss(), varifocal)]
 @pytest.mark.parametrize("chunk", [1, 20, 2**24])
 @pytest.mark.parametrize(("loss", "textbook"), LOSSES)
 def test_values_and_gradients_are_those_of_one_target_per_logit(loss, textbook, chunk, monkeypatch):
-    monkeypatch.setattr(losses, "_CHUNK", chunk)
+    monkeypatch.setattr(chunks, "_ENTRIES_CPU", chunk)
     actual, expected = make_logits(), make_logits()
     value, expected_value = loss(actual, make_pairs()), textbook(expected, make_pairs())
     assert_close(value, expected_value)

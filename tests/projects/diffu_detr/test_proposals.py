@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head
-from projects.diffu_detr.modeling import proposals as module
+from projects.diffu_detr.modeling import chunks
 from projects.diffu_detr.modeling.proposals import (
     BestClassScore,
     Candidates,
@@ -48,12 +48,12 @@ def choose(candidates, tokens, box_head):
 
 @pytest.mark.parametrize("chunk", [1, 40, 2**24])
 def test_the_best_class_score_is_exact_whatever_is_computed_at_a_time(candidates, class_head, chunk, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
+    monkeypatch.setattr(chunks, "_ENTRIES_CPU", chunk)
     assert_close(BestClassScore()(candidates.features, class_head), class_head(candidates.features).max(-1).values)
 
 
 def test_the_logits_of_all_tokens_never_exist_at_once(candidates, class_head, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", 2 * 3 * CLASSES)  # three tokens of each image
+    monkeypatch.setattr(chunks, "_ENTRIES_CPU", 2 * 3 * CLASSES)  # three tokens of each image
     sizes = []
     class_head.register_forward_hook(lambda _, args, output: sizes.append(output.shape[1]))
     BestClassScore()(candidates.features, class_head)

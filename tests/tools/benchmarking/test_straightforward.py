@@ -1,0 +1,37 @@
+"""What the benchmark compares with computes the same."""
+
+import copy
+
+import pytest
+import torch
+from detectron2.config import instantiate
+from torch.testing import assert_close
+
+from tests.detection import image
+from tests.tiny_models import tiny_config
+from tools.benchmarking import straightforward
+
+SLOTS = {
+    "transformer.ranking": straightforward.EveryLogitScore,
+    "criterion.matcher": straightforward.EveryClassMatcher,
+    "criterion.class_loss": straightforward.OneHotVarifocalLoss,
+}
+
+
+def losses_and_gradients(config) -> tuple[dict, dict]:
+    torch.manual_seed(0)
+    model = instantiate(config).train()
+    losses = model([image(64, 96, 0, count=3), image(96, 64, 1, count=5)])
+    sum(losses.values()).backward()
+    return losses, {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_losses_and_gradients_are_those_of_the_default(slot: str):
+    default = tiny_config("diffu_dino_r50")
+    config = copy.deepcopy(default)
+    part, name = slot.split(".")
+    config[part][name]["_target_"] = SLOTS[slot]
+    (losses, gradients), (expected, expected_gradients) = map(losses_and_gradients, (config, default))
+    assert_close(losses, expected, rtol=1e-5, atol=1e-6)
+    assert_close(gradients, expected_gradients, rtol=1e-3, atol=1e-5)
