@@ -30,13 +30,13 @@ def box_area(boxes_xyxy: torch.Tensor) -> torch.Tensor:
     return width * height
 
 
-def _overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor, eps: float = _EPS) -> tuple[torch.Tensor, torch.Tensor]:
     """Intersection over union, and union area, of broadcast corner boxes."""
     top_left = torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
     bottom_right = torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:])
     intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
     union = box_area(a_xyxy) + box_area(b_xyxy) - intersection
-    return intersection / (union + _EPS), union
+    return intersection / (union + eps), union
 
 
 def _generalized_overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
@@ -51,6 +51,11 @@ def _generalized_overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Te
 def paired_iou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
     """IoU (N,) of each box in `a_xyxy` (N, 4) with the box at the same place in `b_xyxy` (N, 4)."""
     return _overlap(a_xyxy, b_xyxy)[0]
+
+
+def pairwise_iou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
+    """IoU (..., N, M) of every box in `a_xyxy` (..., N, 4) with every box in `b_xyxy` (..., M, 4), exact if small."""
+    return _overlap(a_xyxy[..., :, None, :], b_xyxy[..., None, :, :], eps=1e-12)[0]
 
 
 def paired_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ import os
 import pickle
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,11 @@ _MODULE_PREFIXES = ("module.", "_orig_mod.")
 _BACKBONES = ("backbone.bottom_up.", "backbone.")
 # The decoder and the model list the same heads: two names, one tensor.
 _DECODER_HEAD = re.compile(r"^transformer\.decoder\.(?=(?:class|bbox)_embed\.)")
+# The released DiffusionInst keeps its mask branch among the heads.
+_RELEASED_RENAMES = (
+    (re.compile(r"^head\.mask_refine\."), "mask_branch.refine."),
+    (re.compile(r"^head\.mask_head\."), "mask_branch.tower."),
+)
 _SCHEDULE = (
     r"(?:betas|(?:alphas|sqrt_alphas|sqrt_one_minus_alphas|log_one_minus_alphas|sqrt_recip_alphas|sqrt_recipm1_alphas)"
     r"_cumprod|alphas_cumprod_prev|posterior_(?:variance|log_variance_clipped|mean_coef1|mean_coef2))"
@@ -37,6 +42,7 @@ _IGNORABLE = {
     re.compile(r"^(?:stem\.)?(?:fc|head)\.(?:weight|bias)$"): "classifier of the backbone's pre-training",
     re.compile(rf"^(?:diffusion\.)?{_SCHEDULE}$"): "schedule buffer, determined by the config",
     re.compile(r"^pixel_(?:mean|std)$"): "pixel statistics, determined by the config",
+    re.compile(r"^criterion\.fed_loss_cls_weights$"): "class frequencies, determined by the config",
     re.compile(r"\.num_batches_tracked$"): "batch count of a norm that is frozen here",
 }
 _BATCH_COUNT = ".num_batches_tracked"
@@ -226,7 +232,7 @@ def _rename(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict
         targets, untrained = _rename_pretrained(given, needed, model)
         if not known.isdisjoint(targets.values()):
             return targets, untrained
-    return {name: name if name in needed else _canonical(name) for name in given}, set()
+    return {name: name if name in needed else _canonical(_replaced(name, _RELEASED_RENAMES)) for name in given}, set()
 
 
 def _rename_pretrained(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict[str, str | None], set[str]]:
@@ -244,7 +250,11 @@ def _rename_pretrained(given: StateDict, needed: StateDict, model: nn.Module) ->
 
 def _detectron2_name(name: str) -> str:
     """torchvision's name for a ResNet's tensor as detectron2's; other names are returned as they are."""
-    for pattern, replacement in _TORCHVISION_RENAMES:
+    return _replaced(name, _TORCHVISION_RENAMES)
+
+
+def _replaced(name: str, renames: Iterable[tuple[re.Pattern, Any]]) -> str:
+    for pattern, replacement in renames:
         name = pattern.sub(replacement, name)
     return name
 

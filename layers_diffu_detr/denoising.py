@@ -130,6 +130,14 @@ class CentreFiller:
         return torch.full(shape, 0.5, device=device)
 
 
+class GaussianFiller:
+    """Filler boxes N(1/2, 1/6²) per coordinate, width and height at least 1e-4 (DiffusionDet)."""
+
+    def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        boxes = torch.randn(shape, device=device) / 6 + 0.5  # three deviations are half an image
+        return torch.cat([boxes[..., :2], boxes[..., 2:].clamp(min=1e-4)], dim=-1)
+
+
 class DiffusedQueries:
     """DiffuDETR's training queries: Q boxes per image, targets and fillers, corrupted at a random time, shuffled.
 

@@ -3,12 +3,12 @@
 import copy
 
 import torch
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances
 from torch.testing import assert_close
 
 
 def image(height, width, image_id, count=None, num_classes=7):
-    """An input of noise; with `count` ground truths."""
+    """An input of noise; with `count` ground truths, whose masks fill their boxes."""
     generator = torch.Generator().manual_seed(image_id)
     pixels = torch.randint(256, (3, height, width), dtype=torch.uint8, generator=generator)
     inputs = {"image": pixels, "height": height, "width": width, "image_id": image_id}
@@ -16,7 +16,15 @@ def image(height, width, image_id, count=None, num_classes=7):
         corners = torch.rand(count, 2, 2, generator=generator).sort(1).values * torch.tensor([width, height])
         classes = torch.randint(num_classes, (count,), generator=generator)
         inputs["instances"] = Instances((height, width), gt_boxes=Boxes(corners.flatten(1)), gt_classes=classes)
+        inputs["instances"].gt_masks = BitMasks(rectangles(corners.flatten(1), height, width))
     return inputs
+
+
+def rectangles(boxes_abs, height, width):
+    """Boxes (N, 4) as masks, (N, height, width) bool: the pixels whose centre lies inside."""
+    x1, y1, x2, y2 = boxes_abs[:, :, None, None].unbind(1)
+    y, x = torch.arange(height)[:, None] + 0.5, torch.arange(width) + 0.5
+    return (x1 <= x) & (x < x2) & (y1 <= y) & (y < y2)
 
 
 @torch.no_grad()

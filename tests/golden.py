@@ -3,6 +3,7 @@
 import json
 import lzma
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ def _canonical(name: str) -> str:
     return name.removeprefix("transformer.decoder.") if shared else name
 
 
-def fill(module: nn.Module, salt: int) -> nn.Module:
+def fill(module: nn.Module, salt: int, public_name: Callable[[str], str] = _canonical) -> nn.Module:
     """Overwrite all parameters in place with values that depend on name, shape and `salt` alone; buffers stay.
 
     Each parameter has its own numpy RandomState, seeded with crc32(name) xor salt (31 bits), and draws standard
     normals z: z / sqrt(fan_in) for two or more dimensions, 1 + z/10 for vectors called weight, z/10 for other vectors.
+    `public_name` gives the reference's name for a parameter.
     """
     with torch.no_grad():
         for listed_name, parameter in module.named_parameters(remove_duplicate=False):
-            name = _canonical(listed_name)
+            name = public_name(listed_name)
             seed = (zlib.crc32(name.encode()) ^ salt) & 0x7FFFFFFF
             z = np.random.RandomState(seed).standard_normal(tuple(parameter.shape))
             if parameter.ndim >= 2:

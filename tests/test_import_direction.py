@@ -1,4 +1,5 @@
-"""Who may import whom: torch -> ldm -> layers_diffu_detr -> projects/diffu_detr -> diffu_dino -> diffu_align_detr."""
+"""Who may import whom: torch -> ldm -> layers_diffu_detr -> projects/diffu_detr -> diffu_dino -> diffu_align_detr,
+and diffu_detr -> diffusion_inst."""
 
 import ast
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ ALLOWED = {
     "projects.diffu_align_detr.modeling": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling"
     ),
+    "projects.diffusion_inst.modeling": ("layers_diffu_detr", "projects.diffu_detr.modeling"),
     "datasets_utils": (),
     "configs": ("layers_diffu_detr", "projects.diffu_detr.modeling", "datasets_utils"),
     "projects.diffu_detr.configs": ("layers_diffu_detr", "projects.diffu_detr.modeling", "configs", "datasets_utils"),
@@ -29,6 +31,10 @@ ALLOWED = {
     "projects.diffu_align_detr.configs": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_align_detr.modeling",
         "projects.diffu_dino.configs", "configs", "datasets_utils",
+    ),
+    "projects.diffusion_inst.configs": (
+        "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffusion_inst.modeling", "configs",
+        "datasets_utils",
     ),
     "tools": ROOMS[:-1],
     "tests": ROOMS,

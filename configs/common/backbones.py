@@ -22,6 +22,10 @@ SWIN_BASE_384_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_base_patch4_window12_384_22kto
 SWIN_LARGE_224_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window7_224_22kto1k.pth"
 SWIN_LARGE_384_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window12_384_22kto1k.pth"
 
+# ImageNet-22k weights alone, which DiffusionInst starts from.
+SWIN_BASE_224_22K_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_base_patch4_window7_224_22k.pth"
+SWIN_LARGE_224_22K_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window7_224_22k.pth"
+
 
 def swin(embed_dim: int, middle_depth: int, window_size: int, drop_path_rate: float = 0.2) -> DictConfig:
     """A Swin with the published proportions, whose last three stages give maps."""
@@ -54,3 +58,10 @@ def use_backbone(model: DictConfig, backbone: DictConfig) -> None:
     model.backbone = backbone
     model.neck.input_shapes = shapes
     model.neck.in_features = list(shapes)
+
+
+def use_pyramid(model: DictConfig, backbone: DictConfig) -> None:
+    """Put a Swin under `model`'s feature pyramid, with a map of all its four stages."""
+    backbone.out_indices = (0, 1, 2, 3)
+    model.backbone.bottom_up = backbone
+    model.backbone.in_features = [f"p{i}" for i in backbone.out_indices]

@@ -57,3 +57,9 @@ lr_multiplier_50ep = coco(50, 40)
 
 lr_multiplier_lvis_12ep = multistep(12 * LVIS_ITERS_PER_EPOCH, [11 * LVIS_ITERS_PER_EPOCH])
 lr_multiplier_v3det_24ep = multistep(V3DET_ITERS_24EP, [V3DET_ITERS_24EP * 20 // 24])
+
+# detectron2's schedules, "1x" being 12 COCO epochs at batch 16, with the warmup of DiffusionDet.
+_WARMUP = dict(warmup_iters=1000, warmup_factor=0.01)
+lr_multiplier_1x = multistep(90_000, [60_000, 80_000], **_WARMUP)
+lr_multiplier_3x = multistep(270_000, [210_000, 250_000], **_WARMUP)
+lr_multiplier_5x = multistep(450_000, [350_000, 420_000], **_WARMUP)

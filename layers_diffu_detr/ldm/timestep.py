@@ -1,4 +1,4 @@
-"""Timestep embedding: sinusoid of t, then a two-layer MLP; the parameter names are the released checkpoints'."""
+"""Timestep embeddings: sinusoid of t, then a two-layer MLP; the parameter names are the released checkpoints'."""
 
 import math
 
@@ -25,3 +25,31 @@ class TimestepEmbedding(nn.Sequential):
 
     def forward(self, t: Tensor) -> Tensor:
         return super().forward(timestep_sinusoid(t, self.embed_dim))
+
+
+class TransformerSinusoid(nn.Module):
+    """[sin(t f), cos(t f)] with f_i = 10000^(-i / (dim/2 - 1)): (B,) -> (B, dim), float32."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        if dim % 2 or dim < 4:
+            raise ValueError(f"embed_dim is {dim}; a sinusoid of sine and cosine halves needs an even number from 4 on")
+        self.dim = dim
+
+    def forward(self, t: Tensor) -> Tensor:
+        half = self.dim // 2
+        exponents = torch.arange(half, dtype=torch.float32, device=t.device) / (half - 1)
+        angles = t.float()[:, None] * torch.exp(-math.log(10000.0) * exponents)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class SineTimestepEmbedding(nn.Sequential):
+    """DiffusionDet's embedding: t (B,) -> (B, 4 · embed_dim); parameters `1.*` and `3.*`."""
+
+    def __init__(self, embed_dim: int = 256):
+        super().__init__(
+            TransformerSinusoid(embed_dim),
+            nn.Linear(embed_dim, 4 * embed_dim),
+            nn.GELU(),
+            nn.Linear(4 * embed_dim, 4 * embed_dim),
+        )

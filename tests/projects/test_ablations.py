@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from tests.config_trees import slots_that_differ
 from tests.detection import image
 from tests.golden import fill
+from tests.projects.diffusion_inst import tiny as diffusion_inst
 from tests.tiny_models import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,19 @@ DIFFU_DINO = {
 ABLATIONS = {f"diffu_dino/configs/ablations/{name}.py": expected for name, expected in DIFFU_DINO.items()} | {
     "diffu_detr/configs/ablations/content-encoder.py": ({"transformer.tgt_embed"}, True, True),
 }
+DIFFUSION_INST = {
+    "evaluations-4": ({"sampler.num_steps"}, False, True),
+    "evaluations-4-all": ({"sampler.num_steps", "sampler.ensemble"}, False, True),
+    "last-mask-loss-1": ({"criterion.supervised", "criterion.weight_dict.loss_mask"}, True, False),
+    "last-mask-loss-5": ({"criterion.supervised"}, True, False),
+    "last-mask-loss-10": ({"criterion.supervised", "criterion.weight_dict.loss_mask"}, True, False),
+    "mask-loss-1": ({"criterion.weight_dict.loss_mask"}, True, False),
+    **{f"mask-channels-{n}": ({"mask_head.in_channels"}, True, True) for n in (1, 4, 16)},
+    **{f"mask-layers-{n}": ({"mask_head.num_layers"}, True, True) for n in (1, 2, 4)},
+    **{f"proposals-{n}": ({"num_proposals"}, True, True) for n in (100, 300, 1000)},
+    "mask-levels-p3-p5": ({"mask_features"}, True, True),
+}
+ABLATIONS |= {f"diffusion_inst/configs/ablations/{name}.py": expected for name, expected in DIFFUSION_INST.items()}
 FILES = sorted(
     path.relative_to(ROOT / "projects").as_posix() for path in ROOT.glob("projects/*/configs/ablations/*.py")
 )
@@ -52,19 +66,29 @@ def read(path: Path) -> DictConfig:
     return LazyConfig.load(str(path))
 
 
-@functools.cache
-def outcome(path: Path) -> tuple[dict[str, float], torch.Tensor]:
-    """The tiny model's losses and an image's scores, from weights and draws that depend on names and seeds alone."""
-    model = shrink(copy.deepcopy(read(path).model), embed_dim=64, num_queries=15)
+def tiny(path: Path) -> DictConfig:
+    """The model of a config, made small; numbers of proposals stay in proportion."""
+    model = copy.deepcopy(read(path).model)
+    if "num_proposals" in model:
+        return diffusion_inst.shrink(model, num_proposals=model.num_proposals * 30 // 500)
+    model = shrink(model, embed_dim=64, num_queries=15)
     if "dn_number" in model:
         model.dn_number = 6
-    tiny = fill(instantiate(model), salt=3)
+    return model
+
+
+@functools.cache
+def outcome(path: Path) -> tuple[dict[str, float], list]:
+    """The tiny model's losses and an image's scores and masks, from weights and draws that depend on names and seeds
+    alone."""
+    model = fill(instantiate(tiny(path)), salt=1)
     torch.manual_seed(0)
-    losses = tiny.train()([image(64, 96, 0, count=3), image(96, 64, 1, count=1)])
-    tiny.eval().sampler.seed = 0
+    losses = model.train()([image(64, 96, 0, count=3), image(96, 64, 1, count=1)])
+    model.eval().sampler.seed = 0
     with torch.no_grad():
-        (found,) = tiny([image(64, 96, 0)])
-    return {name: loss.item() for name, loss in losses.items()}, found["instances"].scores
+        found = model([image(64, 96, 0)])[0]["instances"]
+    masks = found.pred_masks.tolist() if found.has("pred_masks") else None
+    return {name: loss.item() for name, loss in losses.items()}, [found.scores.tolist(), masks]
 
 
 def test_every_ablation_is_tested():
@@ -86,7 +110,7 @@ def test_an_ablation_changes_what_the_model_does_and_nothing_besides(file: str):
     path = ROOT / "projects" / file
     if "contrastive" in file:
         pytest.importorskip("pytorch_metric_learning")
-    (losses, scores), (base_losses, base_scores) = outcome(path), outcome(base_of(path))
+    (losses, found), (base_losses, base_found) = outcome(path), outcome(base_of(path))
     _, in_training, in_inference = ABLATIONS[file]
     assert (losses != base_losses) == in_training
-    assert (not torch.equal(scores, base_scores)) == in_inference
+    assert (found != base_found) == in_inference

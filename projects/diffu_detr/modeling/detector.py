@@ -9,9 +9,9 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
-from layers_diffu_detr.ldm.ddim import DenoisingPass, NoiseSource, Sampler
+from layers_diffu_detr.ldm.ddim import DenoisingPass, NoiseSource, Prediction, Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from layers_diffu_detr.postprocess import Detections, merge_passes
+from layers_diffu_detr.postprocess import Detections, merge_passes, top_detections
 from layers_diffu_detr.targets import Target
 
 
@@ -81,6 +81,13 @@ class Detector(nn.Module):
         """What the sampler draws from for these images: by the sampler's seed and the images' ids, if it has a seed."""
         seeds = None if self.sampler.seed is None else [_image_seed(self.sampler.seed, x) for x in batched_inputs]
         return NoiseSource(self.diffusion, (len(batched_inputs), num_boxes, 4), self.device, seeds)
+
+    def prediction(self, logits: Tensor, boxes: Tensor, filters: Tensor | None = None) -> Prediction:
+        """What the sampler gets of a pass: logits (B, Q, K), boxes (B, Q, 4), and filters (B, Q, F) for masks."""
+        scores, classes = logits.max(dim=-1)
+        # The detections take the logits' place: B · Q · K of them per pass would pile up until the last.
+        detections = top_detections(logits, boxes, self.select_box_nums_for_evaluation, filters)
+        return Prediction(boxes, scores.float().sigmoid(), {"detections": detections, "classes": classes})
 
     def postprocess(
         self, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]

@@ -15,7 +15,6 @@ from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, pred
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import DenoisingPass, Prediction, Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from layers_diffu_detr.postprocess import top_detections
 from projects.diffu_detr.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
 from projects.diffu_detr.modeling.detector import Detector, as_outputs, trajectories
 from projects.diffu_detr.modeling.proposals import Proposals
@@ -198,11 +197,7 @@ class DiffuDETR(Detector):
             reference = refined[-1] if len(refined) else boxes
             logits = self.class_embed[len(refined)](states[-1])  # the last layer's heads alone: no other is read
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
-            scores, classes = logits.max(dim=-1)
-            # The detections take the logits' place: B · Q · K of them per pass would pile up until the last.
-            detections = top_detections(logits, pred_boxes, self.select_box_nums_for_evaluation)
-            outputs = {"detections": detections, "classes": classes}
-            return Prediction(pred_boxes, scores.float().sigmoid(), outputs)
+            return self.prediction(logits, pred_boxes)
 
         noise = None if self.diffusion is None else self.noise_source(batched_inputs, self.num_queries)
         return self.sampler.run(denoise, self.diffusion, noise)

@@ -1,0 +1,1 @@
+"""DiffuDINO and its baseline DINO: the shared meta-architecture with contrastive denoising."""

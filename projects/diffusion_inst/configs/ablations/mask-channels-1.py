@@ -1,0 +1,8 @@
+"""Ablation: 1 channel in the mask feature. 33.8 mask AP in the paper, against 37.3 with 8."""
+
+from .....configs.common.base_run import base_run
+
+dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../coco-r50-5x.py")
+train.output_dir = "./output/ablations/diffusion_inst_mask_channels_1"
+
+model.mask_head.in_channels = 1

@@ -1,0 +1,1 @@
+"""Heads, criterion and models of DiffusionDet and DiffusionInst."""
