@@ -12,6 +12,7 @@ from layers_diffu_detr.box_ops import (
     paired_giou,
     paired_iou,
     pairwise_giou,
+    pairwise_iou,
 )
 
 UNIT = torch.tensor([0.0, 0.0, 1.0, 1.0])
@@ -67,3 +68,9 @@ def test_inverse_sigmoid_inverts_and_is_bounded():
     bounded = inverse_sigmoid(torch.tensor([-1.0, 0.0, 1.0, 2.0]))
     limit = torch.log(torch.tensor(1000.0))
     assert_close(bounded, torch.stack([-limit, -limit, limit, limit]))
+
+
+def test_pairwise_iou_is_exact_for_small_boxes():
+    a = torch.tensor([[0.0, 0.0, 1e-3, 2e-3], [0.5, 0.5, 0.6, 0.6]])
+    b = torch.tensor([[5e-4, 0.0, 1.5e-3, 2e-3], [0.5, 0.5, 0.6, 0.6], [0.2, 0.2, 0.2, 0.2]])
+    assert_close(pairwise_iou(a, b), torch.tensor([[1 / 3, 0, 0], [0, 1, 0]]), rtol=1e-4, atol=1e-6)

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, inverse_sigmoid
-from layers_diffu_detr.denoising import CentreFiller, ContrastiveDenoising, DiffusedQueries, NoisyFiller
+from layers_diffu_detr.denoising import CentreFiller, ContrastiveDenoising, DiffusedQueries, GaussianFiller, NoisyFiller
 from layers_diffu_detr.targets import at_most, pad_targets
 
 CLASSES, CHANNELS, QUERIES = 5, 8, 6
@@ -184,6 +184,14 @@ def test_noisy_filler_is_a_squashed_normal():
     filler = NoisyFiller()((50, 100, 4), torch.device("cpu"))
     z = torch.logit(filler)
     assert z.mean().abs() < 0.02 and abs(z.std() - 1) < 0.02
+
+
+def test_gaussian_filler_has_three_deviations_to_the_border_and_no_empty_boxes():
+    torch.manual_seed(0)
+    filler = GaussianFiller()((200, 100, 4), torch.device("cpu"))
+    assert_close(filler.mean((0, 1)), torch.full((4,), 0.5), rtol=0, atol=0.005)
+    assert_close(filler.std((0, 1)), torch.full((4,), 1 / 6), rtol=0, atol=0.005)
+    assert filler[..., 2:].min() == 1e-4 and filler[..., :2].min() < 0
 
 
 def test_targets_are_shuffled_per_image():

@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler
 from torch.testing import assert_close
 
 from layers_diffu_detr.ldm.ddim import (
+    AllButLastPass,
     AllPasses,
     DDIMSampler,
     DDIMUpdate,
@@ -255,6 +256,8 @@ def test_ensembles_choose_passes():
     passes = DDIMSampler(3, update=DDIMUpdate()).run(Recorder(), diffusion, noise_source(diffusion))
     assert [each.t for each in AllPasses()(passes)] == [99, 66, 33]
     assert [each.t for each in LastPass()(passes)] == [33]
+    assert [each.t for each in AllButLastPass()(passes)] == [99, 66]
+    assert [each.t for each in AllButLastPass()(passes[:1])] == [99]
 
 
 def test_a_single_pass_starts_from_the_proposals():
