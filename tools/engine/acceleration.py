@@ -13,9 +13,9 @@ from tools.engine.fold_norms import fold_frozen_norms
 
 
 def accelerate(cfg: DictConfig, model: nn.Module) -> nn.Module:
-    """Fold ``model``'s frozen norms and apply ``train.channels_last``, ``activation_checkpointing`` and ``compile`` to it.
+    """Fold ``model``'s frozen norms, and apply ``train.channels_last``, ``activation_checkpointing`` and ``compile``.
 
-    All in place.
+    All is done in place.
 
     Raises:
         ValueError: checkpointing or compilation is asked of a model without layers for it.

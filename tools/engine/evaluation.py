@@ -16,6 +16,7 @@ from torch import nn
 
 from layers_diffu_detr.checkpoint import load_weights
 from tools.engine.acceleration import accelerate
+from tools.engine.allocator import keep_freed_memory
 from tools.engine.checkpoint import atomic_write, last_checkpoint
 from tools.engine.config import AMP_DTYPES
 from tools.engine.ema import EMAState, unwrap
@@ -27,6 +28,8 @@ logger = logging.getLogger("detectron2.diffu_detr")
 
 def build_model(cfg: DictConfig) -> nn.Module:
     """The model of ``cfg.model`` on ``cfg.train.device``, accelerated, without weights loaded."""
+    if torch.device(cfg.train.device).type == "cpu":
+        keep_freed_memory()
     model = instantiate(cfg.model)
     return accelerate(cfg, model.to(cfg.train.device))
 
