@@ -4,6 +4,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class ReLU(nn.Module):
+    """max(x, 0): in place for inference; for training not, as autograd copies a linear layer's output to change it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x, inplace=not x.requires_grad)
+
+
 class MLP(nn.Module):
     """Linear layers with ReLU between them: (..., input_dim) -> (..., output_dim)."""
 
@@ -11,10 +18,11 @@ class MLP(nn.Module):
         super().__init__()
         dims = [input_dim] + [hidden_dim] * (num_layers - 1) + [output_dim]
         self.layers = nn.ModuleList(nn.Linear(n, k) for n, k in zip(dims[:-1], dims[1:], strict=True))
+        self.relu = ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
-            x = F.relu(layer(x), inplace=True)
+            x = self.relu(layer(x))
         return self.layers[-1](x)
 
 
@@ -24,7 +32,7 @@ class FFN(nn.Module):
     def __init__(self, embed_dim: int = 256, feedforward_dim: int = 1024, ffn_drop: float = 0.0):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Sequential(nn.Linear(embed_dim, feedforward_dim), nn.ReLU(inplace=True), nn.Dropout(ffn_drop)),
+            nn.Sequential(nn.Linear(embed_dim, feedforward_dim), ReLU(), nn.Dropout(ffn_drop)),
             nn.Linear(feedforward_dim, embed_dim),
             nn.Dropout(ffn_drop),
         )
