@@ -122,19 +122,24 @@ class SetCriterion(LayerCriterion):
         Raises:
             ValueError: `pred_logits` has not K classes.
         """
+        losses = {}
+        for layer_losses in self.matched_losses(outputs, targets):
+            losses.update(layer_losses)
+        return losses
+
+    def matched_losses(self, outputs: dict[str, Any], targets: list[Target]) -> Iterator[dict[str, Tensor]]:
+        """The losses of `forward`, layer by layer as each is computed, the last layer's first."""
         layers = self._layers(outputs, targets)
         for suffix, (predictions, _) in layers.items():
             self._check_classes(predictions["pred_logits"], suffix)
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in targets), outputs["pred_logits"].device)
-        losses = {}
         indices = self.matcher.match_layers(list(layers.values()))
         for (suffix, (predictions, layer_targets)), layer_indices in zip(layers.items(), indices, strict=True):
             layer_losses = self.layer_losses(predictions, layer_targets, layer_indices, self.pair_weights)
-            losses.update({name + suffix: loss / num_boxes for name, loss in layer_losses.items()})
+            yield {name + suffix: loss / num_boxes for name, loss in layer_losses.items()}
         if self.contrastive is not None:
             pairs = gather_pairs(outputs["pred_boxes"], targets, indices[0])
-            losses[_CONTRASTIVE] = self.contrastive(outputs["states"], pairs)
-        return losses
+            yield {_CONTRASTIVE: self.contrastive(outputs["states"], pairs)}
 
     def layer_losses(
         self,

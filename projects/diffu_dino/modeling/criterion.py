@@ -1,6 +1,7 @@
 """DINO's criterion: the set criterion and the losses of the denoising queries."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -28,7 +29,20 @@ class DINOCriterion(SetCriterion):
                 (number of groups), `single_padding` (queries in a group, positives first) and, where not every target
                 has denoising queries, the `targets` that have. None: there are no denoising queries, the losses are 0.
         """
-        losses = super().forward(outputs, targets)
+        losses = {}
+        # Layer by layer: the two parts of a layer's logits are one tensor, which the backward pass so is done with
+        # before it comes to the next layer's.
+        for parts in zip_longest(
+            self.matched_losses(outputs, targets), self.denoising_losses(outputs, targets, dn_metas), fillvalue={}
+        ):
+            for layer_losses in parts:
+                losses.update(layer_losses)
+        return losses
+
+    def denoising_losses(
+        self, outputs: dict[str, Any], targets: list[Target], dn_metas: dict[str, Any] | None
+    ) -> Iterator[dict[str, Tensor]]:
+        """The denoising queries' losses of `forward`, layer by layer as each is computed, the last layer's first."""
         if dn_metas is None:
             dn_targets, layers, indices, groups = targets, _without_queries(outputs), _no_indices(outputs), 1
         else:
@@ -39,8 +53,7 @@ class DINOCriterion(SetCriterion):
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in dn_targets), outputs["pred_logits"].device)
         for suffix, predictions in [("_dn", layers), *_numbered("_dn", layers.get("aux_outputs", []))]:
             layer_losses = self.layer_losses(predictions, dn_targets, indices)
-            losses.update({name + suffix: loss / (num_boxes * groups) for name, loss in layer_losses.items()})
-        return losses
+            yield {name + suffix: loss / (num_boxes * groups) for name, loss in layer_losses.items()}
 
     def suffixes(self, name: str) -> Iterator[str]:
         if name.endswith("_dn"):

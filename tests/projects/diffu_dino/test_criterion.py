@@ -44,6 +44,17 @@ def requires_grad(outputs):
     return outputs
 
 
+def test_the_backward_pass_is_done_with_one_layer_before_it_comes_to_the_next():
+    outputs, targets, dn_metas = criterion_inputs()
+    requires_grad(outputs), requires_grad(dn_metas["output_known_lbs_bboxes"])
+    finished = []
+    for both in (outputs, dn_metas["output_known_lbs_bboxes"]):
+        for layer, each in enumerate((both, *both["aux_outputs"])):
+            each["pred_logits"].register_hook(lambda _, layer=layer: finished.append(layer))
+    sum(make_criterion(VarifocalLoss(), TargetsAsGiven())(outputs, targets, dn_metas).values()).backward()
+    assert finished == [2, 2, 1, 1, 0, 0]
+
+
 def test_without_denoising_queries_the_losses_are_connected_zeros():
     outputs, targets, _ = criterion_inputs()
     criterion = make_criterion(FocalLoss(), TargetsAsGiven())
