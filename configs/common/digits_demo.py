@@ -23,11 +23,11 @@ optimizer.lr = 5e-4
 optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
 
 
-def make_small(model: DictConfig) -> None:
-    """Shrink every part of `model` in place, for ten classes of digits."""
-    model.backbone.freeze_at = 0
-    model.backbone.stem.update(out_channels=32, norm="BN")
-    model.backbone.stages = [
+def make_small_resnet(resnet: DictConfig) -> None:
+    """Shrink a ResNet in place to one block per stage, trained from scratch."""
+    resnet.freeze_at = 0
+    resnet.stem.update(out_channels=32, norm="BN")
+    resnet.stages = [
         L(ResNet.make_stage)(
             block_class=BasicBlock,
             num_blocks=1,
@@ -38,6 +38,11 @@ def make_small(model: DictConfig) -> None:
         )
         for in_channels, out_channels, stride in ((32, 32, 1), (32, 64, 2), (64, 128, 2), (128, 192, 2))
     ]
+
+
+def make_small(model: DictConfig) -> None:
+    """Shrink every part of `model` in place, for ten classes of digits."""
+    make_small_resnet(model.backbone)
     model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 64), (4, 128), (5, 192))}
     model.embed_dim = 128
     model.transformer.num_feature_levels = 3  # a fourth would be 3 by 3 pixels
