@@ -84,9 +84,48 @@ class DynamicMaskHead(nn.Module):
             x = torch.baddbmm(bias[..., None], weight.view(-1, *shape), x.relu())
         return x.view(-1, *feature.shape[-2:])
 
-    def numbers(self, height: int, width: int) -> int:
-        """How many numbers the layers hold at a time for one object on a map of this size."""
-        return 2 * max(out for out, _ in self.shapes) * height * width
+    @torch.no_grad()
+    def in_pixels(
+        self,
+        feature: Tensor,
+        filters: Tensor,
+        boxes_abs: Tensor,
+        *,
+        stride: int,
+        image_size: tuple[int, int],
+        output_size: tuple[int, int],
+        threshold: float = 0.5,
+    ) -> Tensor:
+        """Masks in the output's pixels, in chunks of objects: memory beside the result does not grow with their number.
+
+        Args:
+            feature: (in_channels, H, W), of the padded image.
+            filters: (N, num_filters).
+            boxes_abs: (N, 4) xyxy in the output; a mask ends at its box.
+            stride: pixels of the image per cell of the feature.
+            image_size: height and width of the image before padding.
+            output_size: height and width of the result.
+            threshold: on the mask's probability.
+
+        Returns:
+            (N, *output_size) bool.
+        """
+        masks = torch.empty((len(filters), *output_size), dtype=torch.bool, device=filters.device)
+        chunk = max(1, _CHUNK // self._numbers_per_object(feature[0].numel(), stride, output_size))
+        for i in range(0, len(filters), chunk):
+            part = slice(i, i + chunk)
+            probability = aligned_bilinear(self(feature, filters[part]).float().sigmoid()[None], stride)
+            probability = probability[..., : image_size[0], : image_size[1]]
+            if output_size != image_size:
+                probability = F.interpolate(probability, size=output_size, mode="bilinear", align_corners=False)
+            masks[part] = probability[0] > threshold
+            masks[part] &= _inside(boxes_abs[part], output_size)
+        return masks
+
+    def _numbers_per_object(self, cells: int, stride: int, output_size: tuple[int, int]) -> int:
+        """How many numbers `in_pixels` holds at a time for one object: hidden layers, upsampled, in the output."""
+        hidden = 2 * max(out for out, _ in self.shapes) * cells
+        return hidden + 2 * stride**2 * cells + output_size[0] * output_size[1]
 
 
 def num_filters(in_channels: int, channels: int, num_layers: int) -> int:
@@ -111,47 +150,6 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
 def sample_masks(masks: Tensor, stride: int) -> Tensor:
     """Masks (N, H, W) at the pixels where a map of `stride` has its values: (N, (H + stride // 2 - 1) // stride, …)."""
     return masks[:, stride // 2 :: stride, stride // 2 :: stride]
-
-
-@torch.no_grad()
-def predict_masks(
-    head: DynamicMaskHead,
-    feature: Tensor,
-    filters: Tensor,
-    boxes_abs: Tensor,
-    *,
-    stride: int,
-    image_size: tuple[int, int],
-    output_size: tuple[int, int],
-    threshold: float = 0.5,
-) -> Tensor:
-    """Masks in pixels of the output, in chunks of objects: memory beside the result does not grow with their number.
-
-    Args:
-        feature: (C, H, W), of the padded image.
-        filters: (N, num_filters).
-        boxes_abs: (N, 4) xyxy in the output; a mask ends at its box.
-        stride: pixels of the image per cell of the feature.
-        image_size: height and width of the image before padding.
-        output_size: height and width of the result.
-        threshold: on the mask's probability.
-
-    Returns:
-        (N, *output_size) bool.
-    """
-    masks = torch.empty((len(filters), *output_size), dtype=torch.bool, device=filters.device)
-    height, width = feature.shape[-2:]
-    numbers = head.numbers(height, width) + 2 * stride**2 * height * width + output_size[0] * output_size[1]
-    chunk = max(1, _CHUNK // numbers)
-    for i in range(0, len(filters), chunk):
-        part = slice(i, i + chunk)
-        probability = aligned_bilinear(head(feature, filters[part]).float().sigmoid()[None], stride)
-        probability = probability[..., : image_size[0], : image_size[1]]
-        if output_size != image_size:
-            probability = F.interpolate(probability, size=output_size, mode="bilinear", align_corners=False)
-        masks[part] = probability[0] > threshold
-        masks[part] &= _inside(boxes_abs[part], output_size)
-    return masks
 
 
 def _inside(boxes_abs: Tensor, size: tuple[int, int]) -> Tensor:

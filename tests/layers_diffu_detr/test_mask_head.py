@@ -12,7 +12,6 @@ from layers_diffu_detr.mask_head import (
     MaskBranch,
     aligned_bilinear,
     num_filters,
-    predict_masks,
     sample_masks,
 )
 
@@ -125,7 +124,7 @@ def scene():
 
 def test_masks_are_upsampled_cut_to_the_image_and_to_their_boxes(scene):
     head, feature, filters, boxes = scene
-    masks = predict_masks(head, feature, filters, boxes, stride=4, image_size=(21, 30), output_size=(21, 30))
+    masks = head.in_pixels(feature, filters, boxes, stride=4, image_size=(21, 30), output_size=(21, 30))
     whole = aligned_bilinear(head(feature, filters).sigmoid()[None], 4)[0, :, :21, :30] > 0.5
     assert masks.dtype == torch.bool and masks.shape == (5, 21, 30)
     assert torch.equal(masks[0], whole[0]) and masks[0].any() and not masks[0].all()
@@ -140,7 +139,7 @@ def test_masks_are_upsampled_cut_to_the_image_and_to_their_boxes(scene):
 
 def test_masks_have_the_output_s_size(scene):
     head, feature, filters, boxes = scene
-    masks = predict_masks(head, feature, filters, boxes * 2, stride=4, image_size=(21, 30), output_size=(42, 60))
+    masks = head.in_pixels(feature, filters, boxes * 2, stride=4, image_size=(21, 30), output_size=(42, 60))
     probability = aligned_bilinear(head(feature, filters).sigmoid()[None], 4)[..., :21, :30]
     whole = F.interpolate(probability, size=(42, 60), mode="bilinear", align_corners=False)[0] > 0.5
     assert torch.equal(masks[0], whole[0])
@@ -150,17 +149,17 @@ def test_chunks_change_nothing_and_bound_what_lies_beside_the_result(scene, monk
     head, feature, filters, boxes = scene
     sizes = dict(stride=4, image_size=(21, 30), output_size=(42, 60))
     filters, boxes = filters.repeat(20, 1), boxes.repeat(20, 1)
-    at_once = predict_masks(head, feature, filters, boxes, **sizes)
+    at_once = head.in_pixels(feature, filters, boxes, **sizes)
     monkeypatch.setattr(mask_head, "_CHUNK", 10_000)
     with Largest() as largest:
-        assert torch.equal(predict_masks(head, feature, filters, boxes, **sizes), at_once)
+        assert torch.equal(head.in_pixels(feature, filters, boxes, **sizes), at_once)
     assert largest.numel == at_once.numel()
     with Largest() as beside:
-        predict_masks(head, feature, filters[:1], boxes[:1], **sizes)
+        head.in_pixels(feature, filters[:1], boxes[:1], **sizes)
     assert beside.numel < 10_000
 
 
 def test_no_object_gives_no_masks_of_the_output_s_size(scene):
     head, feature, filters, boxes = scene
-    masks = predict_masks(head, feature, filters[:0], boxes[:0], stride=4, image_size=(21, 30), output_size=(9, 7))
+    masks = head.in_pixels(feature, filters[:0], boxes[:0], stride=4, image_size=(21, 30), output_size=(9, 7))
     assert masks.shape == (0, 9, 7)

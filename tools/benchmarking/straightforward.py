@@ -1,7 +1,8 @@
-"""The proposals' scores, matching costs and class loss as one would write them down, for every class at once.
+"""What the defaults do in parts, as one would write it down: scores, matching costs and class loss for every class at
+once, masks for every object at once.
 
-They compute what the defaults of `projects/diffu_detr/modeling` compute. tools/benchmark.py puts them into a config's
-slots (`model.transformer.ranking._target_=...`) to tell what the defaults save; see docs/large_vocabulary.md.
+tools/benchmark.py puts these objects into a config's slots (`model.transformer.ranking._target_=...`) to tell what the
+defaults save; see docs/large_vocabulary.md.
 """
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou
+from layers_diffu_detr.mask_head import DynamicMaskHead
 from projects.diffu_detr.modeling.losses import MatchedPairs, VarifocalLoss
 from projects.diffu_detr.modeling.matcher import HungarianMatcher, Predictions
 
@@ -49,3 +51,22 @@ class OneHotVarifocalLoss(VarifocalLoss):
         probability = logits.detach().sigmoid()
         weight = (1 - self.alpha) * probability**self.gamma * (1 - one_hot) + quality
         return (F.binary_cross_entropy_with_logits(logits, quality, reduction="none") * weight).sum()
+
+
+class CopyingMaskHead(DynamicMaskHead):
+    """`DynamicMaskHead` as a grouped convolution, for which the mask feature is copied for every object."""
+
+    def forward(self, feature: Tensor, filters: Tensor) -> Tensor:
+        """Mask logits (N, H, W) of feature (C, H, W) and filters (N, num_filters)."""
+        num_objects, num_layers = len(filters), len(self.shapes)
+        if not num_objects:
+            return super().forward(feature, filters)
+        split = filters.split(self.sizes, dim=1)
+        x = feature[None].repeat(1, num_objects, 1, 1)
+        for i, (out, width) in enumerate(self.shapes):
+            weight, bias = split[i].reshape(num_objects * out, width, 1, 1), split[num_layers + i].flatten()
+            x = F.conv2d(x if i == 0 else x.relu(), weight, bias, groups=num_objects)
+        return x[0]
+
+    def _numbers_per_object(self, cells: int, stride: int, output_size: tuple[int, int]) -> int:
+        return 1  # all objects at once

@@ -6,7 +6,7 @@ import torch
 from detectron2.structures import BitMasks, Instances, PolygonMasks
 from torch import Tensor
 
-from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, predict_masks, sample_masks
+from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, sample_masks
 from layers_diffu_detr.targets import Target
 from projects.diffu_detr.modeling.detector import output_size
 
@@ -58,8 +58,7 @@ class DiffusionInst(DiffusionDet):
         results = self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
         for i, feature in enumerate(self.mask_feature(scene)):
             instances = results[i]["instances"]
-            instances.pred_masks = predict_masks(
-                self.mask_head,
+            instances.pred_masks = self.mask_head.in_pixels(
                 feature,
                 instances.filters,
                 instances.pred_boxes.tensor,

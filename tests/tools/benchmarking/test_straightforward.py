@@ -7,6 +7,7 @@ import torch
 from detectron2.config import instantiate
 from torch.testing import assert_close
 
+from layers_diffu_detr.mask_head import DynamicMaskHead
 from tests.detection import image
 from tests.tiny_models import tiny_config
 from tools.benchmarking import straightforward
@@ -35,3 +36,14 @@ def test_losses_and_gradients_are_those_of_the_default(slot: str):
     (losses, gradients), (expected, expected_gradients) = map(losses_and_gradients, (config, default))
     assert_close(losses, expected, rtol=1e-5, atol=1e-6)
     assert_close(gradients, expected_gradients, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_objects", [0, 1, 5])
+def test_masks_are_those_of_the_default(num_objects: int):
+    torch.manual_seed(0)
+    feature, boxes = torch.randn(8, 6, 7), torch.tensor([[2.0, 3.0, 40.0, 30.0]]).expand(num_objects, 4)
+    default, copying = DynamicMaskHead(), straightforward.CopyingMaskHead()
+    filters = torch.randn(num_objects, default.num_filters)
+    assert_close(copying(feature, filters), default(feature, filters))
+    sizes = dict(stride=4, image_size=(22, 25), output_size=(44, 50))
+    assert torch.equal(*(head.in_pixels(feature, filters, boxes, **sizes) for head in (default, copying)))
