@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Numbers that are worked on at a time when masks become pixels: some 64 MiB.
-_CHUNK = 2**24
+from .chunks import rows_at_a_time
 
 
 class MaskBranch(nn.Module):
@@ -111,7 +110,8 @@ class DynamicMaskHead(nn.Module):
             (N, *output_size) bool.
         """
         masks = torch.empty((len(filters), *output_size), dtype=torch.bool, device=filters.device)
-        chunk = max(1, _CHUNK // self._numbers_per_object(feature[0].numel(), stride, output_size))
+        numbers = self._numbers_per_object(feature[0].numel(), stride, output_size)
+        chunk = rows_at_a_time(numbers, filters.device)
         for i in range(0, len(filters), chunk):
             part = slice(i, i + chunk)
             probability = aligned_bilinear(self(feature, filters[part]).float().sigmoid()[None], stride)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from layers_diffu_detr import mask_head
+from layers_diffu_detr import chunks
 from layers_diffu_detr.mask_head import (
     DynamicMaskHead,
     MaskBranch,
@@ -150,7 +150,7 @@ def test_chunks_change_nothing_and_bound_what_lies_beside_the_result(scene, monk
     sizes = dict(stride=4, image_size=(21, 30), output_size=(42, 60))
     filters, boxes = filters.repeat(20, 1), boxes.repeat(20, 1)
     at_once = head.in_pixels(feature, filters, boxes, **sizes)
-    monkeypatch.setattr(mask_head, "_CHUNK", 10_000)
+    monkeypatch.setattr(chunks, "_ENTRIES_CPU", 10_000)
     with Largest() as largest:
         assert torch.equal(head.in_pixels(feature, filters, boxes, **sizes), at_once)
     assert largest.numel == at_once.numel()

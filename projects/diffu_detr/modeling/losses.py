@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, paired_giou
-
-from .chunks import rows_at_a_time
+from layers_diffu_detr.chunks import rows_at_a_time
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .chunks import rows_at_a_time
+from layers_diffu_detr.chunks import rows_at_a_time
+
 from .matcher import Predictions
 
 

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from projects.diffu_detr.modeling import chunks, losses
+from layers_diffu_detr import chunks
+from projects.diffu_detr.modeling import losses
 from projects.diffu_detr.modeling.losses import FocalLoss, MatchedPairs, VarifocalLoss, giou_loss, l1_loss
 
 

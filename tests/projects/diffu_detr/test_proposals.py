@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from layers_diffu_detr import chunks
 from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head
-from projects.diffu_detr.modeling import chunks
 from projects.diffu_detr.modeling.proposals import (
     BestClassScore,
     Candidates,

@@ -1,4 +1,4 @@
-"""How much of a large result is worked on at a time where only sums or maxima of it are wanted."""
+"""How much of a large result is worked on at a time where only sums, maxima or bits of it are wanted."""
 
 import torch
 
