@@ -3,9 +3,14 @@
 import resource
 import sys
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tools.benchmarking.parts import synchronize
 
@@ -29,6 +34,35 @@ class PeakMemory:
         on_gpu = self.device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(self.device) if on_gpu else resident - self.before
         return {"peak": peak, "process": resident}
+
+
+class TensorMemory(TorchDispatchMode):
+    """The most bytes that tensors made while this context is open held at once, backward passes included.
+
+    Neither what an allocator keeps besides nor what an operation needs inside itself counts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = self._held = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {storage._cdata for storage in _storages((args, kwargs))}
+        for storage in _storages(out):
+            if storage._cdata not in given:  # no view, not in place
+                given.add(storage._cdata)
+                self._held += storage.nbytes()
+                weakref.finalize(storage, self._release, storage.nbytes())
+        self.peak = max(self.peak, self._held)
+        return out
+
+    def _release(self, size: int) -> None:
+        self._held -= size
+
+
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def peak_resident_bytes() -> int:

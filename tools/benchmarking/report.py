@@ -114,8 +114,11 @@ def _ratio(entry: dict[str, Any] | None) -> list[str]:
 
 
 def _memory(name: str, result: dict[str, Any]) -> str:
-    peak, process = (result["memory"][key] / 1e6 for key in ("peak", "process"))
-    return f"{name}: {result['images_per_second']:.3g} images/s, peak memory {peak:,.0f} MB (process {process:,.0f} MB)"
+    peak, process, tensors = (result["memory"][key] / 1e6 for key in ("peak", "process", "tensors"))
+    return (
+        f"{name}: {result['images_per_second']:.3g} images/s, peak memory {peak:,.0f} MB (process {process:,.0f} MB), "
+        f"tensors of a turn {tensors:,.0f} MB"
+    )
 
 
 def _memory_ratio(measured: dict[str, Any]) -> str:

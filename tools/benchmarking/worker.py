@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig
 
 from tools.benchmarking.inference import InferenceJob, InferenceRun
-from tools.benchmarking.machine import PeakMemory, matrix_product_rate
+from tools.benchmarking.machine import PeakMemory, TensorMemory, matrix_product_rate
 from tools.benchmarking.parts import ProductClock, synchronize
 from tools.benchmarking.setting import Setting
 from tools.benchmarking.training import TrainingJob, TrainingRun
@@ -143,11 +143,12 @@ def _finish(run: Run, memory: PeakMemory, device: torch.device, *, with_machine:
     """
     result: dict[str, Any] = {"memory": memory.read(), "outputs": run.outputs, "notes": run.notes}
     clock = run.parts.clock
-    with ProductClock() as products:
+    with ProductClock() as products, TensorMemory() as tensors:
         run.parts.clock = products
         run.turn()
         result["products"] = {"total": products.mark(), "parts": run.parts.take()}
     run.parts.clock = clock
+    result["memory"]["tensors"] = tensors.peak
     if with_machine:
         result["rate"] = matrix_product_rate(device, run.dtype)
         result["data"] = run.data_seconds(repeats) if isinstance(run, TrainingRun) else None

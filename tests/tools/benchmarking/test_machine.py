@@ -2,7 +2,7 @@
 
 import torch
 
-from tools.benchmarking.machine import GEMM_SHAPES, PeakMemory, matrix_product_rate
+from tools.benchmarking.machine import GEMM_SHAPES, PeakMemory, TensorMemory, matrix_product_rate
 
 
 def test_peak_memory_grows_by_what_was_held_and_stays():
@@ -21,3 +21,19 @@ def test_rate_is_the_best_of_all_shapes():
     rate = matrix_product_rate(torch.device("cpu"), repeats=1)
     assert len(rate) == len(GEMM_SHAPES) + 1
     assert rate["best"] == max(rate.values()) and min(rate.values()) > 0
+
+
+def test_memory_of_tensors_counts_what_is_held_at_once_and_no_views():
+    weight = torch.ones(1000, requires_grad=True)  # made before, 4000 bytes
+    with TensorMemory() as memory:
+        x = weight.exp()  # 4000, kept for the backward pass
+        y = x.view(10, 100)[1:] * 2  # 3600
+        del y
+        x.detach().add_(0)
+        assert memory.peak == 7600
+        z = weight.sin()  # 4000
+        del x, z
+        assert memory.peak == 8000
+    with TensorMemory() as memory:
+        weight.exp().sum().backward()  # the exponentials and their gradient, the sum and its gradient
+    assert memory.peak == 2 * 4000 + 2 * 4

@@ -5,7 +5,7 @@ import pytest
 from tools.benchmarking.report import collect, contrast, outputs_line, text
 
 FINISHED = {
-    "memory": {"peak": 50_000_000, "process": 200_000_000},
+    "memory": {"peak": 50_000_000, "process": 200_000_000, "tensors": 40_000_000},
     "products": {"total": 1000, "parts": {"encoder": 600, "decoder": 300}},
 }
 RATE = 100.0
@@ -20,7 +20,9 @@ def turns(*seconds: float) -> list[dict]:
 def measured() -> dict:
     results = {
         "A": collect(turns(20, 24, 22), FINISHED, RATE, images=2),
-        "B": collect(turns(40, 40, 44), {**FINISHED, "memory": {"peak": 100_000_000, "process": 1}}, RATE, images=2),
+        "B": collect(
+            turns(40, 40, 44), {**FINISHED, "memory": {"peak": 100_000_000, "process": 1, "tensors": 1}}, RATE, images=2
+        ),
     }
     return {
         "title": "inference",
@@ -59,7 +61,7 @@ def test_both_settings_stand_side_by_side():
     row = next(line.split() for line in lines if line.startswith("total"))
     assert row == ["total", "22000.0", "2000.0", "0.00", "2.20", "40000.0", "2000.0", "0.550", "0.500", "to", "0.550"]
     assert "A/B: time 0.550, peak memory 0.500" in lines
-    assert "A: 0.0909 images/s, peak memory 50 MB (process 200 MB)" in lines
+    assert "A: 0.0909 images/s, peak memory 50 MB (process 200 MB), tensors of a turn 40 MB" in lines
     assert "data: 5.0 ms a batch by the config's loader, with nothing beside it" in lines
     assert "note: something to know" in lines
     assert lines[-1] == "losses equal: greatest difference 0.00e+00, relative 0.00e+00, of 2 losses"
