@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -162,7 +163,10 @@ class DetectionEvaluator(DatasetEvaluator):
 
 
 class CocoStyleEvaluator(DetectionEvaluator):
-    """COCO's average precision, for any data set in its format, with the AP of every class."""
+    """COCO's average precision, for any data set in its format, with the AP of every class.
+
+    Classes of the same name (V3Det has some) are told apart by the data set's id, as in "AP-door (4711)".
+    """
 
     backends = COCO_BACKENDS
     metrics = COCO_METRICS
@@ -178,7 +182,9 @@ class CocoStyleEvaluator(DetectionEvaluator):
         names = self._metadata.get("thing_classes", ())
         if len(names) <= 1:
             return {}
-        values = [_percent(scores.get(id, -1)) for id in self._category_ids.tolist()]
+        times, ids = Counter(names), self._category_ids.tolist()
+        names = [f"{name} ({id})" if times[name] > 1 else name for name, id in zip(names, ids, strict=True)]
+        values = [_percent(scores.get(id, -1)) for id in ids]
         logger.info(f"Per-category {task} AP: \n" + _table(list(zip(names, values, strict=True))))
         return {f"AP-{name}": value for name, value in zip(names, values, strict=True)}
 

@@ -110,6 +110,14 @@ def test_classes_without_a_map_are_numbered_as_in_detectron2(evaluator, tmp_path
         assert evaluated(evaluator(name), case.predictions(masks=False))["bbox"]["AP"] > 10 > wrongly_mapped
 
 
+def test_classes_of_the_same_name_are_reported_with_their_ids(coco_name):
+    expected = evaluated(CocoStyleEvaluator(coco_name), case.predictions(masks=False))["bbox"]
+    MetadataCatalog.get(coco_name).thing_classes[1] = "cat"
+    found = evaluated(CocoStyleEvaluator(coco_name), case.predictions(masks=False))["bbox"]
+    assert (found["AP-cat (2)"], found["AP-cat (3)"]) == (expected["AP-cat"], expected["AP-dog"])
+    assert len(found) == len(expected) and "AP-cat" not in found
+
+
 @pytest.mark.parametrize("backend", evaluation_backends.COCO_BACKENDS)
 def test_the_back_end_in_use_is_logged(coco_name, backend):
     with log_of("datasets_utils.evaluation") as log:

@@ -115,6 +115,25 @@ def test_categories_of_the_same_name_are_told_apart(backend, tmp_path, json_file
     assert_same_numbers(found, expected, backend)
 
 
+def test_names_that_occur_twice_leave_the_precision_of_all_categories_unread(tmp_path, json_files, detections):
+    """V3Det has 36 such names, and the precision of its 13,204 categories takes gigabytes."""
+    truth = case.ground_truth()
+    truth["categories"][1]["name"] = truth["categories"][0]["name"]
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    read = []
+
+    def ap_per_category(precision, category_ids):
+        read.append(list(category_ids))
+        return _ap_per_category(precision, category_ids)
+
+    _ap_per_category = evaluation_backends._ap_per_category
+    with mock.patch.object(evaluation_backends, "_ap_per_category", ap_per_category):
+        COCO_BACKENDS["hotcoco"](str(tmp_path / "truth.json")).score(detections, "bbox", 100)
+        assert read == [list(case.CATEGORY_IDS[:2])]
+        COCO_BACKENDS["hotcoco"](json_files["coco"]).score(detections, "bbox", 100)
+        assert len(read) == 1
+
+
 @pytest.mark.parametrize("backend", [*COCO_BACKENDS.items(), *LVIS_BACKENDS.items()], ids=lambda item: item[1].__name__)
 @pytest.mark.parametrize("content", [{}, {"annotations": []}], ids=["no key", "empty"])
 def test_a_file_without_annotations_is_recognised(lvis, backend, content, tmp_path):
