@@ -1,6 +1,6 @@
 """Estimates what training takes on N GPUs: counted FLOPs of the config's schedule over an assumed rate.
 
-    python tools/estimate_training.py CONFIG [CONFIG ...] [--gpus 8] [--tflops 20] [--size 704 940] [--markdown]
+    python tools/estimate_training.py CONFIG [CONFIG ...] [--gpus 8] [--tflops 5] [--size 704 940] [--markdown]
 
 Counted: the forward pass of one image of --size, with the denoising queries that training adds; a step is three of
 them, images are iterations times batch. Assumed: a GPU sustains --tflops 10^12 operations per second (a multiply-add is
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> list[Cost]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="LazyConfigs of the DETR family")
     parser.add_argument("--gpus", type=int, default=8)
-    parser.add_argument("--tflops", type=float, default=20.0, help="sustained by each GPU, 10^12 operations per second")
+    parser.add_argument("--tflops", type=float, default=5.0, help="sustained by each GPU, 10^12 operations per second")
     parser.add_argument("--size", type=int, nargs=2, default=(704, 940), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     args = parser.parse_args(arguments)
