@@ -24,6 +24,7 @@ from tabulate import tabulate
 
 from .evaluation_backends import COCO_BACKENDS, COCO_METRICS, LVIS_BACKENDS, LVIS_METRICS, Backend, choose_backend
 from .evaluation_detections import Detections
+from .register import require_registered
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class DetectionEvaluator(DatasetEvaluator):
     Raises:
         ValueError: the back end is not installed, `max_dets` is too low, the data set is not one or has no annotation
             file.
+        FileNotFoundError: the data set is not there; says how to get it.
     """
 
     # What a style sets.
@@ -122,6 +124,7 @@ class DetectionEvaluator(DatasetEvaluator):
         return np.arange(len(names)) + self.first_category_id
 
     def _find_annotations(self) -> str:
+        require_registered(self._name)
         json_file = self._metadata.get("json_file")
         if json_file is None:
             raise ValueError(f"{self._name!r} has no json_file in its metadata: it is no data set in COCO's format")

@@ -68,6 +68,17 @@ def require_data(name: str, *paths: str | os.PathLike, source: str) -> None:
             )
 
 
+def require_registered(name: str) -> None:
+    """Refuses to go on where a data set of this project, or COCO 2017, is registered but not there; reads nothing.
+
+    Raises:
+        FileNotFoundError: see `require_data`.
+    """
+    load = DatasetCatalog[name] if name in DatasetCatalog.list() else None
+    if getattr(load, "func", None) is load_existing:
+        require_data(*load.args[1:], **load.keywords)
+
+
 def digit_scenes_root(*, lvis: bool = False) -> Path:
     """Returns where the digit scenes belong: `$DETECTRON2_DATASETS/digit_scenes`, or `digit_scenes_lvis`."""
     return datasets_root() / ("digit_scenes_lvis" if lvis else "digit_scenes")

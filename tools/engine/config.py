@@ -123,18 +123,22 @@ def resolve_device(device: str, *, num_gpus: int) -> str:
 
 
 def check_data(cfg: DictConfig, *, training: bool) -> None:
-    """Run ``cfg.data_check``, where the config has one, before anything that takes time.
+    """Run ``cfg.data_check``, where the config has one, and see that there is something to evaluate on, before
+    anything that takes time.
 
     Args:
         training: False leaves out the training data.
 
     Raises:
         ValueError: the report of what is wrong with the data.
+        FileNotFoundError: the data to evaluate on are not there.
     """
     if "data_check" in cfg:
         if not training:
             cfg.data_check.train = None
         instantiate(cfg.data_check)
+    if "evaluator" in cfg.dataloader:
+        instantiate(cfg.dataloader.evaluator)  # refuses what it cannot evaluate; else thousands of iterations later
 
 
 def amp_dtype(cfg: DictConfig) -> torch.dtype | None:

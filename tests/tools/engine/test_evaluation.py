@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from datasets_utils import register_digit_scenes
 from tests.tools.engine.runs import arguments, load, run
 from tests.tools.engine.tiny import TinyDetector
 from tools.engine.config import load_config
@@ -72,6 +73,31 @@ def test_a_backbone_alone_cannot_be_evaluated(tmp_path):
     cfg = load_config(arguments(f"train.init_checkpoint={tmp_path / 'backbone.pth'}", "train.model_ema.enabled=False"))
     with pytest.raises(ValueError, match="backbone alone"):
         load_for_eval(cfg, build_model(cfg))
+
+
+@pytest.fixture
+def no_scenes(tmp_path, monkeypatch):
+    """The digit scenes' folder, empty."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    register_digit_scenes()
+    yield tmp_path / "digit_scenes"
+    monkeypatch.undo()
+    register_digit_scenes()
+
+
+@pytest.mark.parametrize("missing", ["annotations/instances_val.json", "val"])
+@pytest.mark.parametrize("flags", [(), ("--eval-only",)], ids=["training", "evaluation"])
+def test_missing_validation_data_stop_a_run_at_once(no_scenes, tmp_path, missing, flags):
+    """And not at the first evaluation, thousands of iterations later."""
+    if missing == "val":
+        (no_scenes / "annotations").mkdir(parents=True)
+        (no_scenes / "annotations" / "instances_val.json").write_text("{}")
+    evaluator = ("_target_=datasets_utils.CocoStyleEvaluator", "dataset_name=digit_scenes_val")
+    with pytest.raises(FileNotFoundError) as error:
+        run(tmp_path / "run", *(f"+dataloader.evaluator.{setting}" for setting in evaluator), flags=flags)
+    for part in (str(no_scenes / missing), "DETECTRON2_DATASETS", "python tools/build_digit_scenes.py"):
+        assert part in str(error.value)
+    assert not (tmp_path / "run" / "metrics.json").exists()
 
 
 def test_best_weights_are_those_of_the_best_evaluation(tmp_path):
