@@ -1,21 +1,18 @@
-"""Strict loading of weights: released checkpoints, detrex's model zoo, ImageNet backbones and this project's own.
-
-Tensor files only: no code of a checkpoint is executed.
-"""
+"""Strict loading of weights: released checkpoints, detrex's model zoo, ImageNet backbones and this project's own."""
 
 import logging
 import os
-import pickle
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from layers_diffu_detr.checkpoint_file import read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -121,66 +118,6 @@ def load_weights(
     report = LoadReport(origin, loaded, renamed, ignored, initialised)
     logger.info("%s", report)
     return report
-
-
-def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
-    """Read a checkpoint file without executing code from it; tensors arrive on the CPU.
-
-    Raises:
-        ValueError: the file holds anything but containers, numbers, strings, tensors and numpy arrays.
-        FileNotFoundError: there is no such file.
-    """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    try:
-        if path.suffix == ".pkl":
-            with path.open("rb") as file:
-                content = _ArrayUnpickler(file, encoding="latin1").load()
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"{path}: only tensors, arrays and containers of them are allowed: {error}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}; a mapping of names to tensors is allowed")
-    return content
-
-
-def _read_safetensors(path: Path) -> StateDict:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ValueError(f"{path}: reading .safetensors needs the package safetensors") from error
-    return load_file(path)
-
-
-def _encode_latin1(text: str, encoding: str) -> bytes:
-    """How pickle's protocol 2 writes bytes; other encodings have no place in a checkpoint."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it encodes bytes as {encoding!r}")
-    return text.encode("latin1")
-
-
-# What numpy's arrays ask for; the private functions are taken from arrays, since their module was renamed in numpy 2.
-_ADMITTED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): _encode_latin1,
-}
-for _core in ("numpy.core", "numpy._core"):
-    _ADMITTED[f"{_core}.multiarray", "_reconstruct"] = np.zeros(1).__reduce__()[0]
-    _ADMITTED[f"{_core}.multiarray", "scalar"] = np.float32(0).__reduce__()[0]
-    _ADMITTED[f"{_core}.numeric", "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits numpy arrays and containers: whatever else a pickle asks for is refused before it is imported."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return _ADMITTED[module, name]
 
 
 def _unwrap(content: Mapping[str, Any], select: str, origin: str) -> Mapping[str, Any]:
