@@ -12,8 +12,9 @@ def pad_targets(targets: list[Target]) -> tuple[Tensor, Tensor, Tensor]:
     """Labels (B, N), boxes (B, N, 4) and which are real (B, N) bool, N the largest number; zeros elsewhere."""
     labels = pad_sequence([t["labels"] for t in targets], batch_first=True)
     boxes = pad_sequence([t["boxes"] for t in targets], batch_first=True)
-    counts = torch.tensor([len(t["labels"]) for t in targets], device=labels.device)
-    return labels, boxes, torch.arange(labels.shape[1], device=labels.device) < counts[:, None]
+    # Not from the counts: a tensor made of numbers on the host would wait for the device.
+    valid = pad_sequence([torch.ones_like(t["labels"], dtype=torch.bool) for t in targets], batch_first=True)
+    return labels, boxes, valid
 
 
 def at_most(targets: list[Target], size: int) -> list[Target]:

@@ -83,17 +83,7 @@ class DiffuDETR(Detector):
             pixel_std=pixel_std,
             input_format=input_format,
         )
-        if (diffusion is None) != (diffused_queries is None):
-            raise ValueError(
-                "model.diffusion and model.diffused_queries go together: set both, or neither for a baseline"
-            )
-        if (diffusion is None) != (transformer.time_embed is None):
-            raise ValueError("model.diffusion and model.transformer.time_embed go together: set both or neither")
-        if (diffusion is not None) != sampler.needs_diffusion:
-            raise ValueError(
-                "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
-                f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
-            )
+        _check_slots(diffusion, diffused_queries, transformer, sampler)
         self.backbone = backbone
         self.position_embedding = position_embedding
         self.neck = neck
@@ -211,3 +201,21 @@ class DiffuDETR(Detector):
         memory = self.encode(images)
         passes = self.sample(memory, self.transformer.propose(memory, self.num_queries), batched_inputs)
         return trajectories(passes, images, batched_inputs)
+
+
+def _check_slots(
+    diffusion: GaussianDiffusion | None,
+    diffused_queries: DiffusedQueries | None,
+    transformer: DeformableTransformer,
+    sampler: Sampler,
+) -> None:
+    """Refuse slots of which one belongs to a diffusion model and the other to a baseline."""
+    if (diffusion is None) != (diffused_queries is None):
+        raise ValueError("model.diffusion and model.diffused_queries go together: set both, or neither for a baseline")
+    if (diffusion is None) != (transformer.time_embed is None):
+        raise ValueError("model.diffusion and model.transformer.time_embed go together: set both or neither")
+    if (diffusion is not None) != sampler.needs_diffusion:
+        raise ValueError(
+            "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
+            f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
+        )

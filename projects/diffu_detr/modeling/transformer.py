@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -134,11 +135,12 @@ class DeformableTransformer(nn.Module):
 
     def _flatten(self, features: list[Tensor], valid_sizes: Tensor, position_embedding: nn.Module) -> Memory:
         device = features[0].device
+        to_device = partial(Tensor.to, device=device, non_blocking=True)  # the host need not wait for the backbone
         shapes = torch.tensor([feature.shape[-2:] for feature in features])  # (L, 2)
         padded = bool((valid_sizes != shapes).any())
-        valid_ratios = (valid_sizes / shapes).flip(-1).to(device)
+        valid_ratios = to_device((valid_sizes / shapes).flip(-1))
         masks, centres, positions, levels = [], [], [], []
-        for level, (feature, sizes) in enumerate(zip(features, valid_sizes.to(device).unbind(1), strict=True)):
+        for level, (feature, sizes) in enumerate(zip(features, to_device(valid_sizes).unbind(1), strict=True)):
             height, width = feature.shape[-2:]
             y, x = torch.arange(height, device=device), torch.arange(width, device=device)
             mask = (y[None, :, None] >= sizes[:, 0, None, None]) | (x[None, None, :] >= sizes[:, 1, None, None])
@@ -152,8 +154,8 @@ class DeformableTransformer(nn.Module):
             tokens=torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1),
             positions=torch.cat(positions, dim=1),
             padding_mask=torch.cat(masks, dim=1) if padded else None,
-            spatial_shapes=shapes.to(device),
-            level_start_index=(lengths.cumsum(0) - lengths).to(device),
+            spatial_shapes=to_device(shapes),
+            level_start_index=to_device(lengths.cumsum(0) - lengths),
             valid_ratios=valid_ratios,
             centres=torch.cat(centres, dim=1),
             levels=torch.cat(levels),
