@@ -49,7 +49,7 @@ EXTRAS = {
 setup(
     name="diffu-detr",
     version="0.1.0",
-    description="Detection transformers as denoising diffusion over boxes: DiffuDINO and its baseline DINO",
+    description="Detection and instance segmentation as denoising diffusion: DiffuDETR, DiffusionInst, baselines",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["layers_diffu_detr*", "datasets_utils*"])
