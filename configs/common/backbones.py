@@ -1,4 +1,4 @@
-"""Swin backbones, and how a model tree takes one of them or any timm model.
+"""Weights of pre-trained backbones, Swin backbones, and how a model tree takes one of them or any timm model.
 
 `use_backbone(model, swin_tiny_224)`, or
 `use_backbone(model, L(TimmBackbone)(model_name="convnext_tiny.fb_in22k", pretrained=True))`.
@@ -13,7 +13,10 @@ from omegaconf import DictConfig
 
 from projects.diffu_detr.modeling.swin import SwinTransformer
 
-# ImageNet-22k weights fine-tuned on ImageNet-1k, by the Swin authors: for train.init_checkpoint.
+# For train.init_checkpoint: torchvision's own, as detectron2 has converted its R-50 but not its R-101.
+RESNET_101_WEIGHTS = "https://download.pytorch.org/models/resnet101-63fe2227.pth"
+
+# ImageNet-22k weights fine-tuned on ImageNet-1k, by the Swin authors.
 _RELEASES = "https://github.com/SwinTransformer/storage/releases/download"
 SWIN_TINY_224_WEIGHTS = f"{_RELEASES}/v1.0.8/swin_tiny_patch4_window7_224_22kto1k_finetune.pth"
 SWIN_SMALL_224_WEIGHTS = f"{_RELEASES}/v1.0.8/swin_small_patch4_window7_224_22kto1k_finetune.pth"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from detectron2.config import LazyConfig, instantiate
 from detectron2.structures import Boxes, Instances
 from omegaconf import DictConfig, ListConfig
@@ -80,6 +81,14 @@ def test_run_is_complete(path: Path, tmp_path: Path):
 def test_schedule_covers_the_run(path: Path):
     cfg = load(path)
     assert cfg.lr_multiplier.scheduler.num_updates == cfg.train.max_iter
+
+
+@pytest.mark.parametrize("path", [path for path in RUNS if "r101-4scales" in path.stem], ids=name)
+def test_resnet_101_starts_from_torchvision_s_file(path: Path):
+    """detectron2 has an R-50 of torchvision's, but no R-101."""
+    cfg = load(path)
+    assert cfg.model.backbone.stages.depth == 101
+    assert cfg.train.init_checkpoint == torchvision.models.ResNet101_Weights.IMAGENET1K_V1.url
 
 
 def test_every_run_has_an_output_folder_of_its_own():
