@@ -47,6 +47,20 @@ def test_nms_suppresses_the_lower_of_two_overlapping_detections_of_a_class():
     assert len(ClassWiseNMS(0.95)(pooled, num_passes=2).scores) == 4
 
 
+@pytest.mark.parametrize("label", [80, 1202, 13203])
+def test_the_number_of_a_class_does_not_blur_its_boxes(label):
+    """Small objects of V3Det's last class: ten pixels of a thousand, a pixel or two apart."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.rand(200, 2, generator=generator) * 0.03 + 0.9
+    boxes = torch.cat([corners, corners + 0.01], dim=1)
+    scores = torch.rand(200, generator=generator)
+    kept = [
+        ClassWiseNMS(0.5)(Detections(boxes, scores, torch.full((200,), each), torch.arange(200)), num_passes=2)
+        for each in (0, label)
+    ]
+    assert kept[0].queries.tolist() == kept[1].queries.tolist()
+
+
 def test_as_released_a_single_pass_is_left_as_it_is():
     doubles = detections([LEFT, LEFT], [0.6, 0.9], [0, 0])
     assert len(ClassWiseNMS(0.8, min_passes=2)(doubles, num_passes=1).scores) == 2
