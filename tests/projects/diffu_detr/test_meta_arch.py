@@ -10,7 +10,6 @@ from detectron2.structures import Boxes, Instances
 from omegaconf import DictConfig
 from torch.testing import assert_close
 
-from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, SinglePass
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
 from tests.golden import fill
@@ -227,45 +226,6 @@ def test_a_number_of_steps_that_is_not_possible_is_refused(diffusion_model, num_
         diffusion_model([image()])
 
 
-# ---- pictures ----
-
-
-def test_a_trajectory_tells_each_pass_from_noise_to_boxes(diffusion_model):
-    inputs = [{**image(64, 96), "height": 128, "width": 192}, image(64, 64, image_id=1)]
-    torch.manual_seed(3)
-    trajectories = diffusion_model.trajectory(inputs)
-    torch.manual_seed(3)
-    noise = torch.randn(2, QUERIES, 4)
-    assert len(trajectories) == 2
-    for i, (passes, (height, width)) in enumerate(zip(trajectories, ((128, 192), (64, 64)), strict=True)):
-        assert [each["t"] for each in passes] == [99, 66, 33]
-        size = torch.tensor([width, height, width, height])
-        boxes = (noise[i].clamp(-2, 2) / 2 + 1) / 2  # centres lie in the image
-        assert_close(passes[0]["boxes"], box_cxcywh_to_xyxy(boxes) * size)
-        for each in passes:
-            assert set(each) == {"t", "boxes", "pred_boxes", "scores", "classes"}
-            assert each["boxes"].shape == each["pred_boxes"].shape == (QUERIES, 4)
-            assert each["scores"].shape == each["classes"].shape == (QUERIES,)
-            assert each["classes"].dtype == torch.int64 and each["classes"].max() < 7
-            assert not any(each[key].requires_grad for key in ("boxes", "pred_boxes", "scores"))
-
-
-@torch.no_grad()
-def test_the_best_detection_of_a_single_pass_is_the_best_of_its_trajectory(diffusion_model):
-    diffusion_model.sampler.num_steps, diffusion_model.sampler.seed = 1, 0
-    ((only,),) = diffusion_model.trajectory([image()])
-    found = diffusion_model([image()])[0]["instances"]
-    best = only["scores"].argmax()
-    assert_close(found.scores[0], only["scores"][best])
-    box = only["pred_boxes"][best].clamp(min=0).minimum(torch.tensor([96.0, 64.0, 96.0, 64.0]))
-    assert_close(found.pred_boxes.tensor[0], box)
-
-
-def test_a_baseline_has_no_trajectory(models):
-    with pytest.raises(ValueError, match="without diffusion has no denoising trajectory"):
-        models["baseline"].trajectory([image()])
-
-
 # ---- mixed precision ----
 
 
@@ -300,11 +260,6 @@ def test_inference_in_bf16_is_finite_with_boxes_and_scores_in_float32(model):
 
 
 # ---- parameters and errors ----
-
-
-def test_a_baseline_has_no_parameters_of_time(models):
-    names = {kind: [name for name, _ in models[kind].named_parameters() if "time" in name] for kind in KINDS}
-    assert not names["baseline"] and names["diffusion"]
 
 
 def test_what_the_config_determines_is_not_in_the_state_dict(model):
