@@ -83,11 +83,12 @@ def test_schedule_covers_the_run(path: Path):
     assert cfg.lr_multiplier.scheduler.num_updates == cfg.train.max_iter
 
 
-@pytest.mark.parametrize("path", [path for path in RUNS if "r101-4scales" in path.stem], ids=name)
+@pytest.mark.parametrize("path", [path for path in RUNS if "r101" in path.stem], ids=name)
 def test_resnet_101_starts_from_torchvision_s_file(path: Path):
     """detectron2 has an R-50 of torchvision's, but no R-101."""
     cfg = load(path)
-    assert cfg.model.backbone.stages.depth == 101
+    resnet = cfg.model.backbone.get("bottom_up", cfg.model.backbone)
+    assert resnet.stages.depth == 101
     assert cfg.train.init_checkpoint == torchvision.models.ResNet101_Weights.IMAGENET1K_V1.url
 
 

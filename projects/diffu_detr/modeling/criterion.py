@@ -198,7 +198,7 @@ def average_over_ranks(count: int, device: torch.device) -> Tensor:
 
     With gradients averaged over processes, losses divided by it are those of one process with all images.
     """
-    mean = torch.tensor(float(count), device=device)
+    mean = torch.full((), float(count), device=device)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(mean)
         mean /= dist.get_world_size()
