@@ -110,6 +110,13 @@ def test_classes_without_a_map_are_numbered_as_in_detectron2(evaluator, tmp_path
         assert evaluated(evaluator(name), case.predictions(masks=False))["bbox"]["AP"] > 10 > wrongly_mapped
 
 
+def test_classes_beyond_a_thousand_are_not_listed_one_by_one(coco_name, monkeypatch):
+    assert CocoStyleEvaluator.most_classes_listed == 1000
+    monkeypatch.setattr(CocoStyleEvaluator, "most_classes_listed", len(case.CATEGORY_IDS) - 1)
+    found = evaluated(CocoStyleEvaluator(coco_name), case.predictions(masks=False))["bbox"]
+    assert found["AP"] > 0 and not any(name.startswith("AP-") for name in found)
+
+
 def test_classes_of_the_same_name_are_reported_with_their_ids(coco_name):
     expected = evaluated(CocoStyleEvaluator(coco_name), case.predictions(masks=False))["bbox"]
     MetadataCatalog.get(coco_name).thing_classes[1] = "cat"

@@ -68,7 +68,7 @@ def test_config_loads_batches_and_evaluates(registered, monkeypatch, tmp_path):
     model = GroundTruthModel(DatasetCatalog.get("v3det_val"))
     results = inference_on_dataset(model, instantiate(dataloader.test), instantiate(dataloader.evaluator))["bbox"]
     assert results["AP"] == pytest.approx(100.0)
-    assert results["AP-thing 13204"] == pytest.approx(100.0)
+    assert not any(name.startswith("AP-") for name in results)  # 13,204 of them would bury the rest
 
 
 def test_config_has_the_settings_of_the_released_run():
