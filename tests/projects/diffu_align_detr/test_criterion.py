@@ -117,5 +117,7 @@ def test_denoising_queries_of_a_target_count_the_same():
     for name in a:
         if "_dn" in name or name in KINDS:  # one query per target on the last layer
             assert_close(a[name], b[name])
+        elif "class" in name:  # a lower target raises the loss of a low score, and lowers that of a high one
+            assert (a[name] - b[name]).abs() > 1e-4
         else:
-            assert a[name] < b[name] or "class" in name
+            assert a[name] < b[name]
