@@ -87,7 +87,8 @@ def load_weights(
 
     Files of pre-trained backbones may have other names: torchvision's for a ResNet, and those of a backbone's method
     `pretrained_names()`, which gives each name of the pre-training its name in the backbone, or None where the backbone
-    does not need it. What it gives no name stays at its initialisation.
+    does not need it. What it gives no name stays at its initialisation. So do parts of the model that its attribute
+    `added_parts` names, which a checkpoint of the model without them lacks as a whole.
 
     Args:
         model: its state dict says what is needed.
@@ -107,6 +108,7 @@ def load_weights(
     given = _strip_prefixes(_tensors(_unwrap(content, select, origin), origin))
     needed = model.state_dict()
     targets, untrained = _rename(given, needed, model)
+    untrained |= _absent_parts(model, needed, targets)
     values, ignored = _collect(given, targets, needed, _rebuilt_buffers(model, needed), origin)
     loaded = [name for name in needed if _canonical(name) in values]
     initialised = _left_at_initialisation(loaded, needed, untrained)
@@ -170,6 +172,16 @@ def _rename(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict
         if not known.isdisjoint(targets.values()):
             return targets, untrained
     return {name: name if name in needed else _canonical(_replaced(name, _RELEASED_RENAMES)) for name in given}, set()
+
+
+def _absent_parts(model: nn.Module, needed: StateDict, targets: Mapping[str, str | None]) -> set[str]:
+    """Names within those of the model's `added_parts` of which the checkpoint has nothing."""
+    given, absent = set(targets.values()), set()
+    for part in getattr(model, "added_parts", ()):
+        names = {name for name in needed if name.startswith(f"{part}.")}
+        if names.isdisjoint(given):
+            absent |= names
+    return absent
 
 
 def _rename_pretrained(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict[str, str | None], set[str]]:

@@ -28,12 +28,12 @@ class MaskBranch(nn.Module):
         self.tower = nn.Sequential(*tower, nn.Conv2d(channels, out_channels, kernel_size=1))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Levels (B, in_channels, H_l, W_l), finest first, each half as large as the one before; further ones are not
-        used -> (B, out_channels, H_0, W_0)."""
+        """Levels (B, in_channels, H_l, W_l), finest first, each half as large as the one before, rounded up or down;
+        further ones are not used -> (B, out_channels, H_0, W_0)."""
         finest, *coarser = (refine(level) for refine, level in zip(self.refine, levels, strict=False))
         fused = finest
-        for level in coarser:
-            fused = fused + aligned_bilinear(level, finest.shape[-1] // level.shape[-1])
+        for i, level in enumerate(coarser, start=1):
+            fused = fused + fit(aligned_bilinear(level, 2**i), finest.shape[-2:])
         return self.tower(fused)
 
 
@@ -115,7 +115,7 @@ class DynamicMaskHead(nn.Module):
         for i in range(0, len(filters), chunk):
             part = slice(i, i + chunk)
             probability = aligned_bilinear(self(feature, filters[part]).float().sigmoid()[None], stride)
-            probability = probability[..., : image_size[0], : image_size[1]]
+            probability = fit(probability, image_size)
             if output_size != image_size:
                 probability = F.interpolate(probability, size=output_size, mode="bilinear", align_corners=False)
             masks[part] = probability[0] > threshold
@@ -145,6 +145,13 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
     x = F.interpolate(x, size=(factor * height + 1, factor * width + 1), mode="bilinear", align_corners=True)
     x = F.pad(x, (factor // 2, 0, factor // 2, 0), mode="replicate")
     return x[..., : factor * height, : factor * width]
+
+
+def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (B, C, H, W) cut to `size`, or their border repeated, at the bottom and on the right."""
+    x = x[..., : size[0], : size[1]]
+    missing = (size[0] - x.shape[-2], size[1] - x.shape[-1])
+    return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
 
 
 def sample_masks(masks: Tensor, stride: int) -> Tensor:

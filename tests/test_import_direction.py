@@ -1,5 +1,5 @@
 """Who may import whom: torch -> ldm -> layers_diffu_detr -> projects/diffu_detr -> diffu_dino -> diffu_align_detr,
-and diffu_detr -> diffusion_inst."""
+and diffu_detr -> diffusion_inst, whose masks diffu_dino takes."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,10 @@ ALLOWED = {
     "layers_diffu_detr": (),
     "layers_diffu_detr.ldm": ("layers_diffu_detr.ldm",),  # not the rest of layers_diffu_detr
     "projects.diffu_detr.modeling": ("layers_diffu_detr",),
-    "projects.diffu_dino.modeling": ("layers_diffu_detr", "projects.diffu_detr.modeling"),
+    "projects.diffu_dino.modeling": (
+        "layers_diffu_detr", "projects.diffu_detr.modeling",
+        "projects.diffusion_inst.modeling.losses", "projects.diffusion_inst.modeling.masks",
+    ),
     "projects.diffu_align_detr.modeling": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling"
     ),
@@ -26,7 +29,7 @@ ALLOWED = {
     "projects.diffu_detr.configs": ("layers_diffu_detr", "projects.diffu_detr.modeling", "configs", "datasets_utils"),
     "projects.diffu_dino.configs": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_dino.modeling",
-        "projects.diffu_detr.configs", "configs", "datasets_utils",
+        "projects.diffusion_inst.modeling.losses", "projects.diffu_detr.configs", "configs", "datasets_utils",
     ),
     "projects.diffu_align_detr.configs": (
         "layers_diffu_detr", "projects.diffu_detr.modeling", "projects.diffu_align_detr.modeling",

@@ -11,6 +11,7 @@ from layers_diffu_detr.mask_head import (
     DynamicMaskHead,
     MaskBranch,
     aligned_bilinear,
+    fit,
     num_filters,
     sample_masks,
 )
@@ -108,6 +109,21 @@ def test_the_branch_sums_its_levels_at_the_finest_resolution():
     fused = branch.refine[0](fine) + aligned_bilinear(branch.refine[1](coarse), 2)
     assert_close(branch([fine, coarse, unused]), branch.tower(fused))
     assert branch([fine, coarse]).shape == (2, 3, 8, 12)
+
+
+def test_maps_are_cut_or_their_border_repeated():
+    x = torch.tensor([[1.0, 2], [3, 4]])[None, None]
+    assert fit(x, (1, 2)).tolist() == [[[[1, 2]]]]
+    assert fit(x, (2, 4)).tolist() == [[[[1, 2, 2, 2], [3, 4, 4, 4]]]]
+    assert fit(x, (3, 1)).tolist() == [[[[1], [3], [3]]]]
+
+
+@pytest.mark.parametrize("sides", [(13, 7, 4), (13, 6, 3)], ids=["rounded up", "rounded down"])
+def test_the_branch_takes_levels_of_any_sides(sides):
+    torch.manual_seed(0)
+    branch = MaskBranch(in_channels=3, num_levels=3, channels=4, out_channels=2, num_convs=1).eval()
+    levels = [torch.randn(1, 3, side, side) for side in sides]
+    assert branch(levels).shape == (1, 2, 13, 13)
 
 
 # ---- masks in pixels ----

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torchvision
 from detectron2.config import LazyConfig, instantiate
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances
 from omegaconf import DictConfig, ListConfig
 from torch import nn
 
@@ -113,6 +113,7 @@ def test_embedding_dimension_reaches_every_part(path: Path):
     model = tiny_model(path.stem, embed_dim=64)
     assert model.transformer.level_embeds.shape[1] == 64
     instances = Instances((64, 64), gt_boxes=Boxes([[8.0, 8, 40, 48]]), gt_classes=torch.tensor([1]))
+    instances.gt_masks = BitMasks(torch.ones(1, 64, 64, dtype=torch.bool))
     inputs = [{"image": torch.zeros(3, 64, 64), "instances": instances}]
     assert len(model(inputs)[0]["instances"])
     assert all(loss.isfinite() for loss in model.train()(inputs).values())

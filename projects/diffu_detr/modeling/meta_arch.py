@@ -117,6 +117,12 @@ class DiffuDETR(Detector):
             outputs = self.decode(memory, queries)
             outputs["enc_outputs"] = self.transformer.supervised(proposals)
             return self.criterion.weighted(self.criterion(outputs, targets, queries.dn_metas))
+        return self.detect(memory, proposals, images, batched_inputs)
+
+    def detect(
+        self, memory: Memory, proposals: Proposals, images: list[Tensor], batched_inputs: list[dict]
+    ) -> list[dict[str, Instances]]:
+        """Sample, then pool the passes' detections."""
         passes = self.sample(memory, proposals, batched_inputs)
         return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
 
@@ -173,6 +179,10 @@ class DiffuDETR(Detector):
         references = torch.cat([queries.boxes[None], refined])
         return predict(states, references, self.class_embed, self.bbox_embed)
 
+    def filters(self, states: Tensor) -> Tensor | None:
+        """What queries in `states` (B, Q, C) predict for masks, (B, Q, F); None for a model of boxes alone."""
+        return None
+
     @torch.no_grad()
     def sample(self, memory: Memory, proposals: Proposals, batched_inputs: list[dict]) -> list[DenoisingPass]:
         """Run the sampler; what depends on the images alone is computed once, before its first pass."""
@@ -187,7 +197,7 @@ class DiffuDETR(Detector):
             reference = refined[-1] if len(refined) else boxes
             logits = self.class_embed[len(refined)](states[-1])  # the last layer's heads alone: no other is read
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
-            return self.prediction(logits, pred_boxes)
+            return self.prediction(logits, pred_boxes, self.filters(states[-1]))
 
         noise = None if self.diffusion is None else self.noise_source(batched_inputs, self.num_queries)
         return self.sampler.run(denoise, self.diffusion, noise)

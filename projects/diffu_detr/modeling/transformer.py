@@ -29,6 +29,7 @@ class Memory:
     valid_ratios: (B, L, 2), the valid part of width and height.
     centres: (B, S, 2), each token's centre (x, y), normalized to the valid part of its level.
     levels: (S,) int64, each token's level.
+    sizes: per level padded height and width; valid_sizes: (B, L, 2) int64, the valid ones; both on the CPU.
     """
 
     tokens: Tensor
@@ -39,12 +40,22 @@ class Memory:
     valid_ratios: Tensor
     centres: Tensor
     levels: Tensor
+    sizes: list[list[int]]
+    valid_sizes: Tensor
 
     @property
     def geometry(self) -> dict[str, Tensor]:
         return dict(
             spatial_shapes=self.spatial_shapes, level_start_index=self.level_start_index, valid_ratios=self.valid_ratios
         )
+
+    def maps(self) -> list[Tensor]:
+        """The tokens as L maps (B, C, H_l, W_l), finest first, 0 where padded."""
+        tokens = self.tokens
+        if self.padding_mask is not None:
+            tokens = tokens.masked_fill(self.padding_mask[..., None], 0.0)
+        parts = tokens.transpose(1, 2).split([height * width for height, width in self.sizes], dim=2)
+        return [part.unflatten(2, size) for part, size in zip(parts, self.sizes, strict=True)]
 
 
 def build_pos_trans(embed_dim: int) -> nn.Linear:
@@ -159,6 +170,8 @@ class DeformableTransformer(nn.Module):
             valid_ratios=valid_ratios,
             centres=torch.cat(centres, dim=1),
             levels=torch.cat(levels),
+            sizes=shapes.tolist(),
+            valid_sizes=valid_sizes,
         )
 
     @property

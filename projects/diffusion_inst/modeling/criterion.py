@@ -134,6 +134,4 @@ class MaskCriterion(DynamicKCriterion):
         filters = layer.predictions["filters"]
         if not self.supervised(layer.suffix):
             return 0.0 * filters.sum()
-        of_pairs = [of_image[queries] for of_image, (queries, _) in zip(filters, layer.indices, strict=True)]
-        masks = [t["masks"][matched] for t, (_, matched) in zip(targets, layer.indices, strict=True)]
-        return self.mask_loss(of_pairs, mask_feature, masks) / layer.count
+        return self.mask_loss.of_queries(filters, mask_feature, targets, layer.indices) / layer.count

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
-from detectron2.structures import BitMasks, Instances, PolygonMasks
+from detectron2.structures import Instances
 from torch import Tensor
 
-from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, sample_masks
+from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
-from projects.diffu_detr.modeling.detector import output_size
 
 from .diffusion_det import DiffusionDet, Scene
+from .masks import add_masks, ground_truth_masks
 
 
 class DiffusionInst(DiffusionDet):
@@ -46,32 +45,12 @@ class DiffusionInst(DiffusionDet):
 
     def target_of(self, instances: Instances) -> Target:
         """As DiffusionDet's, and `masks` (n, h, w) bool, sampled where the mask feature has its values."""
-        if not instances.has("gt_masks"):
-            raise ValueError("training a model with masks needs `gt_masks` in `instances`; set mask_on in the mapper")
-        masks = _bitmasks(instances.gt_masks, instances.image_size)
-        return {**super().target_of(instances), "masks": sample_masks(masks, self.mask_stride)}
+        return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
     def detect(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Detections and their masks in images of one size."""
         scene = self.encode(images)
         passes = self.sample(scene, batched_inputs)
         results = self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
-        for i, feature in enumerate(self.mask_feature(scene)):
-            instances = results[i]["instances"]
-            instances.pred_masks = self.mask_head.in_pixels(
-                feature,
-                instances.filters,
-                instances.pred_boxes.tensor,
-                stride=self.mask_stride,
-                image_size=tuple(images[i].shape[-2:]),
-                output_size=output_size(images[i], batched_inputs[i]),
-            )
-            instances.remove("filters")
+        add_masks(results, self.mask_feature(scene), images, batched_inputs, self.mask_head, self.mask_stride)
         return results
-
-
-def _bitmasks(masks: BitMasks | PolygonMasks | Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Ground truth masks, (n, H, W) bool."""
-    if isinstance(masks, PolygonMasks):
-        masks = BitMasks.from_polygon_masks(masks, *image_size)
-    return masks if isinstance(masks, torch.Tensor) else masks.tensor

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from layers_diffu_detr.mask_head import DynamicMaskHead
+from layers_diffu_detr.targets import Target
 from projects.diffu_detr.modeling.losses import MatchedPairs
+from projects.diffu_detr.modeling.matcher import Indices
 
 
 def corner_l1_loss(pairs: MatchedPairs) -> Tensor:
@@ -51,6 +53,17 @@ class MaskLoss(nn.Module):
             truth = F.pad(truth.float(), (0, width - truth.shape[-1], 0, height - truth.shape[-2]))
             total = total + dice_loss(probability, truth).sum()
         return total
+
+    def of_queries(self, filters: Tensor, mask_feature: Tensor, targets: list[Target], indices: Indices) -> Tensor:
+        """`forward` for the queries that `indices` pairs with targets.
+
+        Args:
+            filters: (B, Q, F), of all queries.
+            targets: per image `masks` (n, h, w) bool.
+        """
+        of_pairs = [of_image[queries] for of_image, (queries, _) in zip(filters, indices, strict=True)]
+        masks = [t["masks"][matched] for t, (_, matched) in zip(targets, indices, strict=True)]
+        return self(of_pairs, mask_feature, masks)
 
 
 class FederatedLoss(nn.Module):
