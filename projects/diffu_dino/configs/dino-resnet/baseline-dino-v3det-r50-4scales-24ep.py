@@ -1,18 +1,10 @@
 """The baseline: DINO, ResNet-50, V3Det, 24 epochs. 33.5 AP in the paper."""
 
-from .....configs.common.data.v3det_detr import dataloader
-from .....configs.common.optim import AdamW as optimizer
-from .....configs.common.schedules import lr_multiplier_v3det_24ep as lr_multiplier
-from .....configs.common.train import train
+from .....configs.common.base_run import base_run
 from ..models.dino_r50 import model
 
-train.init_checkpoint = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"
+dataloader, lr_multiplier, _, optimizer, train = base_run(__file__, "v3det-r50-4scales-24ep.py")
 train.output_dir = "./output/dino_r50_4scales_v3det_24ep"
-train.max_iter = 550000  # 24 epochs at batch 8
-train.eval_period = 110000
-train.clip_grad.enabled = True
-train.model_ema.enabled = True
-train.model_ema.use_ema_weights_for_eval_only = True
 
 model.num_classes = 13204
 model.backbone.freeze_at = -1  # no stage frozen
