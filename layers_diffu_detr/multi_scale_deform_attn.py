@@ -5,6 +5,7 @@ CPU goes through PyTorch's embedding bags. The environment variable DIFFU_DETR_D
 one op for everything: `compiled` or `pytorch`.
 """
 
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def deform_attn_pytorch(
         (B, Q, heads · D).
     """
     batch, _, heads, dim = value.shape
-    shapes = spatial_shapes.tolist()
+    shapes = _sizes(spatial_shapes)
     levels = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in shapes], dim=-1)  # L of (B·heads, D, h·w)
     grid = (2 * sampling_locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # (B·heads, L, Q, points, 2)
     weights = attention_weights.permute(0, 2, 3, 1, 4).flatten(0, 1)  # (B·heads, L, Q, points)
@@ -46,6 +47,12 @@ def deform_attn_pytorch(
         sampled = F.grid_sample(features.unflatten(-1, (h, w)), grid[:, level], align_corners=False)
         output = output + (sampled * weights[:, None, level]).sum(-1)  # (B·heads, D, Q)
     return output.view(batch, heads, dim, -1).permute(0, 3, 1, 2).flatten(2)
+
+
+@functools.lru_cache(maxsize=1)
+def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
+    """Height and width per level, on the host. A forward's layers share one tensor: a GPU is waited for once."""
+    return spatial_shapes.tolist()
 
 
 def deform_attn_bags(

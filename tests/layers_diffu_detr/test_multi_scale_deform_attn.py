@@ -97,6 +97,20 @@ def test_embedding_bags_survive_locations_that_are_not_finite():
         assert_close(outputs[0].flatten(0, 1)[1:], outputs[1].flatten(0, 1)[1:], rtol=1e-5, atol=1e-5)
 
 
+def test_the_pytorch_op_reads_the_sizes_once_for_all_that_share_them(monkeypatch):
+    """On a GPU each reading makes the host wait."""
+    read, tolist = [], torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor) or tolist(tensor))
+    value, locations, weights = op_inputs(torch.float32)
+    for shapes in (SHAPES.clone(), SHAPES.flip(-1)):  # two images, with three layers each
+        for _ in range(3):
+            output = deform_attn_pytorch(value, shapes, STARTS, locations, weights)
+    assert len(read) == 2
+    transposed = SHAPES.flip(-1).clone()
+    assert torch.equal(output, deform_attn_pytorch(value, transposed, STARTS, locations, weights))
+    assert not torch.equal(output, deform_attn_pytorch(value, SHAPES, STARTS, locations, weights))
+
+
 def test_inference_on_a_cpu_goes_through_embedding_bags_and_training_does_not():
     if not module._BAGS_ARE_FAST:
         pytest.skip("an op is forced, or this PyTorch has no FBGEMM")
