@@ -1,11 +1,13 @@
 """Measures what a trained model's AP is made of: settings of its sampler, over noise seeds, beside baselines.
 
     python tools/ablate.py --model NAME=CONFIG:CHECKPOINT [--model ...] --output-dir DIR [--seeds 0 1 2]
-        [--row "NAME: key=value ..."] [--no-standard-rows] [--crowded-above N] [--latency-images N] [key=value ...]
+        [--evaluations 1 4 | --no-standard-rows] [--row "NAME: key=value ..."] [--crowded-above N]
+        [--latency-images N] [key=value ...]
 
 Rows are settings of the trained model. Every model gets the standard ones: numbers of decoder evaluations, and controls
-that tell where a gain comes from; a baseline, which has no noise, is measured without and with NMS. ``--row`` adds one
-to every model. AP is over all images, and over crowded and sparse ones apart.
+that tell where a gain comes from; a baseline, which has no noise, is measured without and with NMS. ``--evaluations``
+names the numbers and leaves the controls out; ``--row`` adds one to every model. AP is that of boxes and, where the
+model has them, of masks, over all images, and over crowded and sparse ones apart.
 
 DIR gets ablation.json, ablation.md (a table) and ablation.png (a panel for each diffusion model; baselines named after
 it are lines in it). ablation.json is written after every evaluation: the same command goes on where it was interrupted
@@ -56,7 +58,11 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-dir", required=True, metavar="DIR")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="of the noise")
     parser.add_argument("--row", action="append", default=[], metavar="ROW", help='"name: key=value ..."')
-    parser.add_argument("--no-standard-rows", action="store_true", help="only the rows of --row")
+    standard = parser.add_mutually_exclusive_group()
+    standard.add_argument(
+        "--evaluations", type=int, nargs="+", default=[], metavar="N", help="of the decoder, in place of all rows"
+    )
+    standard.add_argument("--no-standard-rows", action="store_true", help="only the rows of --row")
     parser.add_argument("--crowded-above", type=float, metavar="N", help="objects; default the data set's median")
     parser.add_argument("--latency-images", type=int, default=20, metavar="N", help="images to time; 0: none")
     parser.add_argument("--num-gpus", type=int, default=1, help="0 uses the CPU; without a GPU it does so by itself")
@@ -93,7 +99,7 @@ def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], r
         opts = [*args.opts, f"train.init_checkpoint='{local_path(model.checkpoint)}'", *overrides]
         return load_config(argparse.Namespace(config_file=model.config_file, opts=opts, num_gpus=args.num_gpus))
 
-    rows = [*([] if args.no_standard_rows else standard_rows(load(()))), *own_rows]
+    rows = [*([] if args.no_standard_rows else standard_rows(load(()), args.evaluations)), *own_rows]
     if not rows or len({row.name for row in rows}) < len(rows):
         raise ValueError(f"rows must have different names, at least one, got {', '.join(row.name for row in rows)}")
     facts = {"config_file": model.config_file, "overrides": args.opts}

@@ -1,6 +1,5 @@
 """tools/ablate.py on a tiny model whose own detections, at one setting, are the ground truth of its test images."""
 
-import argparse
 import copy
 import json
 from pathlib import Path
@@ -12,16 +11,13 @@ from detectron2.config import instantiate
 import tools.ablation.run
 from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, LastPass, ReleasedUpdate, SinglePass
 from layers_diffu_detr.postprocess import ClassWiseNMS
-from tests.custom_tree import CATEGORIES, overrides, write_custom_tree
+from tests.tools.ablation_case import CONFIG, CROWDED_IMAGES, Case, config, save_model
 from tools.ablate import main
+from tools.ablation.report import markdown
 from tools.ablation.results import fingerprint, mean_and_deviation
 from tools.ablation.rows import parse_row, slot, standard_rows
 from tools.ablation.subsets import restricted, split_by_objects
-from tools.engine.config import load_config
-from tools.engine.evaluation import build_model, evaluate, load_for_eval
-from tools.engine.measure import fill_zero_matrices
 
-CONFIG = str(Path(__file__).resolve().parents[1] / "custom_config.py")
 BASELINE = (
     "model.diffusion=null",
     "model.diffused_queries=null",
@@ -30,60 +26,6 @@ BASELINE = (
     *slot("model.sampler", SinglePass, nms="null"),
 )
 TWO_STEPS, ONE_STEP = "two: model.sampler.num_steps=2", "one: model.sampler.num_steps=1"
-CROWDED_IMAGES = {2, 4}
-
-
-def config(*opts):
-    return load_config(argparse.Namespace(config_file=CONFIG, opts=list(opts), num_gpus=0))
-
-
-def save_model(path, *opts):
-    model = build_model(config(*opts))
-    fill_zero_matrices(model)
-    torch.save({"model": model.state_dict()}, path)
-    return str(path)
-
-
-@torch.no_grad()
-def annotate_with_detections(source, target, checkpoint, opts):
-    """Make the best detections of two evaluations and seed 0 the ground truth: 6 in two images, 2 in the others."""
-    cfg = config(*opts, f"train.init_checkpoint={checkpoint}", "model.sampler.num_steps=2", "model.sampler.seed=0")
-    model = build_model(cfg).eval()
-    load_for_eval(cfg, model)
-    content = {**json.loads(Path(source).read_text()), "annotations": []}
-    ids = sorted(category["id"] for category in CATEGORIES)
-    for (inputs,) in instantiate(cfg.dataloader.test):
-        found = model([inputs])[0]["instances"][: 6 if inputs["image_id"] in CROWDED_IMAGES else 2]
-        for box, label in zip(found.pred_boxes.tensor.tolist(), found.pred_classes.tolist(), strict=True):
-            x, y, width, height = box[0], box[1], box[2] - box[0], box[3] - box[1]
-            entry = {"id": len(content["annotations"]) + 1, "image_id": inputs["image_id"], "category_id": ids[label]}
-            entry |= {"bbox": [x, y, width, height], "area": width * height, "iscrowd": 0}
-            content["annotations"].append(entry)
-    target.write_text(json.dumps(content))
-
-
-class Case:
-    """A data set and a model that is good at one setting of its own; `run` is the tool on it."""
-
-    def __init__(self, folder):
-        self.paths = write_custom_tree(folder, num_train=1, num_val=5)
-        opts = [*overrides(self.paths), f"data.mended_dir={folder}"]
-        self.checkpoint = save_model(folder / "model.pth", *opts)
-        annotated = folder / "annotated.json"  # a name of its own, since each file is read once in a process
-        annotate_with_detections(self.paths["val_json"], annotated, self.checkpoint, opts)
-        self.paths["val_json"] = str(annotated)
-        self.opts = (*overrides(self.paths), f"data.mended_dir={folder}")
-
-    def run(self, output_dir, *arguments, checkpoint=None, opts=()):
-        model = f"tiny={CONFIG}:{checkpoint or self.checkpoint}"
-        where = ("--output-dir", str(output_dir), "--num-gpus", "0", "--latency-images", "2")
-        return main(["--model", model, *where, *arguments, *self.opts, *opts]).models["tiny"]
-
-    def evaluate(self, *opts):
-        cfg = config(*self.opts, f"train.init_checkpoint={self.checkpoint}", *opts)
-        model = build_model(cfg)
-        load_for_eval(cfg, model)
-        return evaluate(cfg, model)["bbox"]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +51,7 @@ def test_a_rows_ap_is_that_of_the_config_with_its_overrides_and_the_seed(case, m
     rows = measured[1]["rows"]
     for name, steps in (("one", 1), ("two", 2)):
         for seed in (0, 1):
-            expected = case.evaluate(f"model.sampler.num_steps={steps}", f"model.sampler.seed={seed}")
+            expected = case.evaluate(f"model.sampler.num_steps={steps}", f"model.sampler.seed={seed}")["bbox"]
             found = rows[name]["runs"][str(seed)]["all"]
             assert found == pytest.approx({metric: expected[metric] for metric in ("AP", "AP50", "AP75")})
     best = rows["two"]["runs"]["0"]["all"]["AP"]  # the ground truth's own setting
@@ -123,7 +65,7 @@ def test_crowded_and_sparse_images_are_scored_as_if_there_were_no_others(case, m
         path = tmp_path / f"{part}.json"
         path.write_text(json.dumps(restricted(content, ids)))
         alone = case.evaluate(f"data.val_json={path}", "model.sampler.num_steps=2", "model.sampler.seed=1")
-        assert measured[1]["rows"]["two"]["runs"]["1"][part]["AP"] == pytest.approx(alone["AP"])
+        assert measured[1]["rows"]["two"]["runs"]["1"][part]["AP"] == pytest.approx(alone["bbox"]["AP"])
 
 
 def test_more_evaluations_cost_more_flops_and_every_row_is_timed(measured):
@@ -131,6 +73,21 @@ def test_more_evaluations_cost_more_flops_and_every_row_is_timed(measured):
     assert two["flops"]["total"] > one["flops"]["total"] > 0
     assert two["flops"]["size"] == [64, 96]
     assert min(one["latency"], two["latency"]) > 0
+
+
+def test_a_model_without_masks_has_box_metrics_alone(measured):
+    folder, model = measured
+    assert all(set(part) == {"AP", "AP50", "AP75"} for part in model["rows"]["two"]["runs"]["0"].values())
+    head = "| model | setting | AP | AP50 | AP75 | AP crowded | AP sparse | ms / image | GFLOPs |"
+    assert (folder / "ablation.md").read_text().splitlines()[0] == head
+
+
+def test_beside_a_model_with_masks_one_without_has_dashes_for_them(measured):
+    box_model = measured[1]
+    run = {part: {"AP": 40.0, "AP50": 50.0, "AP75": 30.0, "mask AP": 25.0} for part in ("all", "crowded", "sparse")}
+    mask_model = {"about": box_model["about"], "rows": {"two": {"runs": {"0": run}}}}
+    _, _, boxes, *_, masks = markdown({"boxes": box_model, "masks": mask_model}).split("\n\n")[0].splitlines()
+    assert boxes.split("|")[8].strip() == "-" and masks.split("|")[8].strip() == "25.0"
 
 
 def test_the_table_and_the_plot_are_written(measured):
@@ -202,6 +159,17 @@ def test_all_standard_rows_of_a_diffusion_model_are_measured(case, tmp_path, unc
     model = case.run(tmp_path, "--seeds", "0")
     assert len(model["rows"]) == 13
     assert all("0" in row["runs"] and row["latency"] > 0 for row in model["rows"].values())
+
+
+def test_of_the_standard_rows_numbers_of_evaluations_can_be_chosen(case):
+    cfg = config(*case.opts)
+    standard = {row.name: row for row in standard_rows(cfg)}
+    chosen = standard_rows(cfg, [1, 3, 4])
+    assert [row.name for row in chosen] == ["1 evaluation", "3 evaluations", "4 evaluations"]
+    assert chosen[:2] == [standard["1 evaluation"], standard["3 evaluations"]]  # so that their results are shared
+    assert config(*case.opts, *chosen[2].overrides).model.sampler.num_steps == 4
+    baseline = config(*case.opts, *BASELINE)
+    assert standard_rows(baseline, [1, 4]) == standard_rows(baseline)  # it evaluates its decoder once
 
 
 def test_each_standard_row_changes_what_its_name_says(case):

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from tools.ablation.results import METRICS
+from tools.ablation.results import MASK, METRICS
 from tools.engine.config import AMP_DTYPES
 from tools.engine.evaluation import build_model, evaluate, load_for_eval
 from tools.engine.measure_flops import count_flops
@@ -65,7 +65,7 @@ def average_precision(
     setting.cfg.dataloader.test = tqdm(setting.loader, desc=title, unit="batch", leave=False, disable=None)
     results = evaluate(setting.cfg, setting.model)
     return {
-        part: {metric: _number(values[metric]) for metric in METRICS if metric in values}
+        part: {name: _number(values[name]) for name in (*METRICS, *(MASK + m for m in METRICS)) if name in values}
         for part, values in results.items()
     }
 

@@ -1,5 +1,6 @@
 """The results of an ablation as a table in Markdown and as a plot."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,46 @@ import numpy as np  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
 
-from tools.ablation.results import METRICS, mean_and_deviation  # noqa: E402
-from tools.ablation.subsets import CROWDED, PARTS, SPARSE, WHOLE  # noqa: E402
+from tools.ablation.results import MASK, METRICS, mean_and_deviation  # noqa: E402
+from tools.ablation.subsets import CROWDED, SPARSE, WHOLE  # noqa: E402
 
 Models = dict[str, Any]  # see `tools.ablation.results.Results.models`
-MARKERS = {WHOLE: ("o", "tab:blue", 7), CROWDED: ("v", "tab:orange", 5), SPARSE: ("^", "tab:green", 5)}
+# The values of a table's row and of a plot: part of the images and metric.
+COLUMNS = (*((WHOLE, metric) for metric in METRICS), (CROWDED, "AP"), (SPARSE, "AP"))
+MARKERS = {
+    (WHOLE, "AP"): ("all images", "o", "tab:blue", 7),
+    (CROWDED, "AP"): ("crowded", "v", "tab:orange", 5),
+    (SPARSE, "AP"): ("sparse", "^", "tab:green", 5),
+}
+MASK_MARKERS = {(WHOLE, MASK + "AP"): ("masks, all images", "D", "tab:purple", 6)}
+BASELINE_COLORS = {"AP": "tab:red", MASK + "AP": "tab:purple"}
 LINES = ((0, (1, 2)), "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def markdown(models: Models) -> str:
     """All models and rows as one table, and what a reader of it must know."""
-    columns = ["model", "setting", *METRICS, f"AP {CROWDED}", f"AP {SPARSE}", "ms / image", "GFLOPs"]
-    lines = [columns, ["---", "---", *["---:"] * (len(columns) - 2)]]
+    titles = [metric if part == WHOLE else f"{metric} {part}" for part, metric in COLUMNS]
+    values = COLUMNS
+    if _have_masks(models):
+        titles = [f"box {title}" for title in titles] + [MASK + title for title in titles]
+        values = (*COLUMNS, *((part, MASK + metric) for part, metric in COLUMNS))
+    titles = ["model", "setting", *titles, "ms / image", "GFLOPs"]
+    lines = [titles, ["---", "---", *["---:"] * (len(titles) - 2)]]
     notes = []
     for name, model in models.items():
-        lines += [[name, setting, *_cells(row)] for setting, row in model["rows"].items() if "note" not in row]
+        lines += [[name, setting, *_cells(row, values)] for setting, row in model["rows"].items() if "note" not in row]
         notes += [f"{name}, {setting}: {row['note']}" for setting, row in model["rows"].items() if "note" in row]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     notes = [*_facts(models), *(f"Not possible: {note}" for note in notes)]
     return text + "\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    values = [(WHOLE, metric) for metric in METRICS] + [(CROWDED, "AP"), (SPARSE, "AP")]
+def _have_masks(models: Models) -> bool:
+    rows = (row for model in models.values() for row in model["rows"].values())
+    return any(MASK + "AP" in run.get(WHOLE, {}) for row in rows for run in row["runs"].values())
+
+
+def _cells(row: dict[str, Any], values: Sequence[tuple[str, str]]) -> list[str]:
     latency = f"{1e3 * row['latency']:.0f}" if "latency" in row else "-"
     flops = f"{row['flops']['total'] / 1e9:.2f}" if "flops" in row else "-"
     return [*(_with_deviation(row, *value) for value in values), latency, flops]
@@ -73,10 +91,11 @@ def plot(models: Models, path: Path) -> None:
     """AP of every setting, one panel per diffusion model; the baselines that follow a model are lines in its panel."""
     panels = _panels(models)
     names = list(dict.fromkeys(name for first, _ in panels for name in models[first]["rows"]))
+    markers = {**MARKERS, **(MASK_MARKERS if _have_masks(models) else {})}
     size = (1.2 + 4.2 * len(panels), 1.9 + 0.34 * len(names))
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
     for panel, (first, baselines) in zip(axes[0], panels, strict=True):
-        _draw_settings(panel, models[first]["rows"], names)
+        _draw_settings(panel, models[first]["rows"], names, markers)
         lines = [line for name in baselines for line in _draw_baseline(panel, name, models[name]["rows"])]
         panel.set_title(first, fontsize=11)
         panel.set_xlabel("AP")
@@ -85,8 +104,7 @@ def plot(models: Models, path: Path) -> None:
             panel.legend(handles=lines, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
     axes[0, 0].set_yticks(range(len(names)), names, fontsize=9)
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    labels = {WHOLE: "all images", CROWDED: "crowded", SPARSE: "sparse"}
-    handles = [Line2D([], [], marker=m, color=c, ls="", ms=s, label=labels[p]) for p, (m, c, s) in MARKERS.items()]
+    handles = [Line2D([], [], marker=m, color=c, ls="", ms=s, label=text) for text, m, c, s in markers.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
@@ -104,7 +122,7 @@ def _panels(models: Models) -> list[tuple[str, list[str]]]:
     return panels
 
 
-def _draw_settings(axes: Axes, rows: dict[str, Any], names: list[str]) -> None:
+def _draw_settings(axes: Axes, rows: dict[str, Any], names: list[str], markers: dict[tuple[str, str], tuple]) -> None:
     for y, name in enumerate(names):
         row = rows.get(name)
         if row is None or "note" in row:
@@ -112,16 +130,18 @@ def _draw_settings(axes: Axes, rows: dict[str, Any], names: list[str]) -> None:
                 0.02, y, "not possible" if row else "not measured", transform=axes.get_yaxis_transform(), fontsize=8
             )
             continue
-        for part in reversed(PARTS):
-            mean, deviation = mean_and_deviation(row, part, "AP")
-            marker, color, size = MARKERS[part]
+        for value in reversed(markers):
+            mean, deviation = mean_and_deviation(row, *value)
+            _, marker, color, size = markers[value]
             axes.errorbar(mean, y, xerr=deviation, fmt=marker, color=color, ms=size, capsize=3)
 
 
 def _draw_baseline(axes: Axes, model: str, rows: dict[str, Any]) -> list[Line2D]:
     lines = []
     for style, (name, row) in zip(LINES, rows.items(), strict=False):
-        mean, _ = mean_and_deviation(row, WHOLE, "AP")
-        if not np.isnan(mean):
-            lines.append(axes.axvline(mean, ls=style, color="tab:red", lw=1.4, label=f"{model}, {name}: {mean:.1f}"))
+        for metric, color in BASELINE_COLORS.items():
+            mean, _ = mean_and_deviation(row, WHOLE, metric)
+            if not np.isnan(mean):
+                text = f"{model}, {name}: {metric.removesuffix('AP')}{mean:.1f}"
+                lines.append(axes.axvline(mean, ls=style, color=color, lw=1.4, label=text))
     return lines

@@ -12,15 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 from tools.engine.checkpoint import atomic_write
 
 FILE = "ablation.json"
-METRICS = ("AP", "AP50", "AP75")
+METRICS = ("AP", "AP50", "AP75")  # of boxes
+MASK = "mask "  # before the name of a metric of masks
 
 
 class Results:
     """The content of ``ablation.json`` in a folder, read if it is there.
 
     `models`: name -> entry with `about` (config file, checkpoint, data set, ...) and `rows`: name -> entry with
-    `overrides`, `fingerprint` of the setting, `note` where it is not possible, `runs`: seed -> part -> metric -> value,
-    and `flops` and `latency` of an image where they are measured.
+    `overrides`, `fingerprint` of the setting, `note` where it is not possible, `runs`: seed -> part -> metric (those of
+    masks are called "mask AP", ...) -> value, and `flops` and `latency` of an image where they are measured.
     """
 
     def __init__(self, folder: Path):
@@ -79,7 +80,7 @@ def file_digest(path: str) -> str:
 
 def mean_and_deviation(row: dict[str, Any], part: str, metric: str) -> tuple[float, float | None]:
     """Mean over the seeds and the sample's standard deviation (None for one seed); NaN where nothing was measured."""
-    values = [run[part][metric] for run in row["runs"].values() if part in run]
+    values = [run[part][metric] for run in row["runs"].values() if metric in run.get(part, {})]
     values = [float("nan") if value is None else value for value in values]
     if not values:
         return float("nan"), None

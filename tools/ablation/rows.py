@@ -1,6 +1,7 @@
 """The rows of an ablation: settings of a trained model, each a name and overrides of its config."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,26 +42,35 @@ def slot(key: str, factory: type, **arguments: Any) -> tuple[str, ...]:
     return f"{key}=null", f"{key}={{{', '.join(words)}}}"  # first empty, or the old object's arguments would stay
 
 
-def standard_rows(cfg: DictConfig) -> list[Row]:
+def evaluations_row(number: int) -> Row:
+    """The row of so many decoder evaluations."""
+    return Row(f"{number} evaluation{'s' * (number > 1)}", (f"model.sampler.num_steps={number}",))
+
+
+def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]:
     """The rows that tell what a model's AP is made of.
 
     A baseline has two, without and with NMS. A diffusion model has numbers of decoder evaluations, and controls of its
     configured number S: a single pass with NMS, and with S times the queries too; S evaluations that lack one thing, or
     have another update.
+
+    Args:
+        evaluations: of a diffusion model, these numbers of decoder evaluations alone; empty: all rows.
     """
     sampler = instantiate(cfg.model.sampler)
     iou = getattr(sampler.nms, "iou_threshold", _FAMILY_IOU)
     always_nms = slot("model.sampler.nms", ClassWiseNMS, iou_threshold=iou, min_passes=1)
     if not sampler.needs_diffusion:
         return [Row("no NMS", ("model.sampler.nms=null",)), Row("NMS", always_nms)]
+    if evaluations:
+        return [evaluations_row(n) for n in evaluations]
     steps = sampler.num_steps if sampler.num_steps > 1 else 3
-    numbers = sorted({*DECODER_EVALUATIONS, steps})
-    evaluations = {n: Row(f"{n} evaluation{'s' * (n > 1)}", (f"model.sampler.num_steps={n}",)) for n in numbers}
+    by_number = {n: evaluations_row(n) for n in sorted({*DECODER_EVALUATIONS, steps})}
     boxes = "num_queries" if "num_queries" in cfg.model else "num_proposals"  # DiffusionInst's name
     more = steps * cfg.model[boxes]
     # As many candidates as all steps together give to NMS.
     candidates = f"model.select_box_nums_for_evaluation={steps * cfg.model.select_box_nums_for_evaluation}"
-    one = evaluations.pop(1)
+    one = by_number.pop(1)
     other, other_name = _other_update(sampler.update)
     last = slot("model.sampler.ensemble", LastPass)
     controls = {
@@ -79,9 +89,9 @@ def standard_rows(cfg: DictConfig) -> list[Row]:
             f"{one.name}, NMS, {more} {boxes.removeprefix('num_')}",
             (*one.overrides, *always_nms, f"model.{boxes}={more}", candidates),
         ),
-        *evaluations.values(),
+        *by_number.values(),
         *(
-            Row(f"{evaluations[steps].name}, {name}", (*evaluations[steps].overrides, *overrides))
+            Row(f"{by_number[steps].name}, {name}", (*by_number[steps].overrides, *overrides))
             for name, overrides in controls.items()
         ),
     ]

@@ -10,9 +10,9 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig
 
 from tools.ablation.measure import Setting, average_precision, flops_of_first_image, latencies, prepare
-from tools.ablation.results import Results, file_digest, fingerprint
+from tools.ablation.results import MASK, Results, file_digest, fingerprint
 from tools.ablation.rows import Row
-from tools.ablation.subsets import EvaluatorByPart, evaluator_by_part
+from tools.ablation.subsets import WHOLE, EvaluatorByPart, evaluator_by_part
 from tools.engine.evaluation import local_path
 from tools.engine.measure import describe_environment
 
@@ -126,10 +126,8 @@ class ModelRun:
         parts = average_precision(setting, seed, self.evaluator, title)
         self.entry["rows"][row]["runs"][_key(seed)] = parts
         self.results.save()
-        found = ", ".join(
-            f"{part} {'-' if values['AP'] is None else round(values['AP'], 1)}" for part, values in parts.items()
-        )
-        report(f"{title}: AP {found}; {time.monotonic() - start:.0f} s", evaluated=True)
+        found = "; ".join(_summary(parts, metric) for metric in ("AP", MASK + "AP") if metric in parts.get(WHOLE, {}))
+        report(f"{title}: {found}; {time.monotonic() - start:.0f} s", evaluated=True)
 
     def _time(self, settings: dict[str, Setting], number: int) -> None:
         for row, seconds in latencies(settings, number, f"{self.name}: latency").items():
@@ -144,6 +142,11 @@ class ModelRun:
 
 def _key(seed: int | None) -> str:
     return "none" if seed is None else str(seed)
+
+
+def _summary(parts: dict[str, dict[str, float | None]], metric: str) -> str:
+    values = {part: metrics[metric] for part, metrics in parts.items()}
+    return f"{metric} " + ", ".join(f"{part} {'-' if v is None else round(v, 1)}" for part, v in values.items())
 
 
 def _line(error: Exception) -> str:

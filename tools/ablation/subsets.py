@@ -12,6 +12,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from omegaconf import DictConfig, OmegaConf
 
+from tools.ablation.results import MASK
 from tools.engine.checkpoint import atomic_write
 
 WHOLE, CROWDED, SPARSE = PARTS = ("all", "crowded", "sparse")
@@ -43,9 +44,13 @@ class EvaluatorByPart(DatasetEvaluator):
             evaluator.process([inputs[i] for i in chosen], [outputs[i] for i in chosen])
 
     def evaluate(self) -> dict[str, dict[str, float]]:
-        """Part -> metric of boxes -> value."""
+        """Part -> metric of boxes, and of masks as "mask AP", ... -> value."""
         results = {name: evaluator.evaluate() for name, evaluator in self.evaluators.items()}
-        return {name: result["bbox"] for name, result in results.items() if "bbox" in result}
+        return {
+            name: result["bbox"] | {MASK + metric: value for metric, value in result.get("segm", {}).items()}
+            for name, result in results.items()
+            if "bbox" in result
+        }
 
 
 def evaluator_by_part(
