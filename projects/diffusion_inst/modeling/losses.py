@@ -6,12 +6,16 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from layers_diffu_detr.mask_head import DynamicMaskHead
 from layers_diffu_detr.targets import Target
 from projects.diffu_detr.modeling.losses import MatchedPairs
 from projects.diffu_detr.modeling.matcher import Indices
+
+# Numbers that an image's masks of one head may keep for the backward pass: 256 MiB of float32.
+_KEPT = 2**26
 
 
 def corner_l1_loss(pairs: MatchedPairs) -> Tensor:
@@ -47,12 +51,34 @@ class MaskLoss(nn.Module):
             masks: per image the ground truth of its pairs, (m, h, w) bool, h <= H and w <= W; nothing lies beyond.
         """
         total = mask_feature.new_zeros((), dtype=torch.float32)
-        height, width = mask_feature.shape[-2:]
         for feature, of_image, truth in zip(mask_feature, filters, masks, strict=True):
-            probability = self.mask_head(feature, of_image).float().sigmoid()
-            truth = F.pad(truth.float(), (0, width - truth.shape[-1], 0, height - truth.shape[-2]))
-            total = total + dice_loss(probability, truth).sum()
+            total = total + self.of_image(feature, of_image, truth)
         return total
+
+    def of_image(self, feature: Tensor, filters: Tensor, masks: Tensor) -> Tensor:
+        """The sum over one image's pairs; the masks of more than memory allows are made again for their gradients.
+
+        Args:
+            feature: (C, H, W).
+            filters: (m, F).
+            masks: (m, h, w) bool.
+        """
+        numbers = sum(channels for channels, _ in self.mask_head.shapes) + 1  # kept per cell: each layer's, the truth
+        at_a_time = max(1, _KEPT // (numbers * feature[0].numel()))
+        if len(filters) <= at_a_time:
+            return self.of_pairs(feature, filters, masks)
+        parts = zip(filters.split(at_a_time), masks.split(at_a_time), strict=True)
+        losses = [
+            checkpoint(self.of_pairs, feature, *part, use_reentrant=False, preserve_rng_state=False) for part in parts
+        ]
+        return torch.stack(losses).sum()
+
+    def of_pairs(self, feature: Tensor, filters: Tensor, masks: Tensor) -> Tensor:
+        """`of_image`, all at once."""
+        height, width = feature.shape[-2:]
+        probability = self.mask_head(feature, filters).float().sigmoid()
+        truth = F.pad(masks.float(), (0, width - masks.shape[-1], 0, height - masks.shape[-2]))
+        return dice_loss(probability, truth).sum()
 
     def of_queries(self, filters: Tensor, mask_feature: Tensor, targets: list[Target], indices: Indices) -> Tensor:
         """`forward` for the queries that `indices` pairs with targets.
@@ -113,7 +139,7 @@ class FederatedLoss(nn.Module):
         """The classes that count: those in `labels` (M,), and others up to `num_sampled` with the background."""
         present = labels.unique()
         weights = self.weights.index_fill(0, present, 0)
-        others = min(self.num_sampled - 1 - len(present), len(weights) - len(present))
+        others = min(self.num_sampled - 1 - len(present), int(weights.count_nonzero()))
         if others <= 0:
             return present
         return torch.cat([present, torch.multinomial(weights, others)])

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from datasets_utils.lvis_image_counts import lvis_image_counts
 from layers_diffu_detr.mask_head import DynamicMaskHead
 from projects.diffu_detr.modeling.losses import FocalLoss, MatchedPairs
+from projects.diffusion_inst.modeling import losses
 from projects.diffusion_inst.modeling.losses import FederatedLoss, MaskLoss, corner_l1_loss, dice_loss
 
 
@@ -62,6 +63,36 @@ def test_mask_loss_without_pairs_is_zero_and_connected():
     assert loss == 0 and not feature.grad.any() and not filters.grad.any()
 
 
+def test_what_a_crowded_image_s_masks_keep_for_their_gradients_is_bounded(monkeypatch):
+    head = DynamicMaskHead()
+
+    def loss_gradients_and_kept(count):
+        generator = torch.Generator().manual_seed(0)
+        feature = torch.randn(1, 8, 12, 10, generator=generator, requires_grad=True)
+        filters = torch.randn(count, head.num_filters, generator=generator, requires_grad=True)
+        masks, kept = torch.rand(count, 11, 10, generator=generator) > 0.5, {}
+
+        def keep(x):
+            kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            loss = MaskLoss(head)([filters], feature, [masks])
+        loss.backward()
+        inputs = sum(x.untyped_storage().nbytes() for x in (feature, filters, masks))
+        return (loss, feature.grad, filters.grad), sum(kept.values()) - inputs
+
+    numbers = 18 * 12 * 10  # of a pair: 8, 8 and 1 channels and the truth
+    at_once, kept = loss_gradients_and_kept(count=50)
+    assert kept > 50 * 4 * numbers * 0.9
+    monkeypatch.setattr(losses, "_KEPT", 8 * numbers)
+    in_parts, kept = loss_gradients_and_kept(count=50)
+    assert_close(in_parts, at_once)
+    assert kept <= 0
+    _, kept = loss_gradients_and_kept(count=8)
+    assert kept > 8 * 4 * numbers * 0.9  # few are not made again
+
+
 # ---- federated loss ----
 
 
@@ -94,6 +125,12 @@ def test_frequent_classes_are_drawn_more_often_by_the_root_of_their_count():
     none = torch.empty(0, dtype=torch.int64)
     drawn = torch.cat([federated.draw(none) for _ in range(2000)]).bincount(minlength=4) / 2000
     assert_close(drawn, torch.tensor([1 / 12, 10 / 12, 0, 1 / 12]), rtol=0, atol=0.03)
+
+
+def test_a_class_that_no_image_holds_is_not_drawn():
+    federated = FederatedLoss(FocalLoss(), image_counts=[3, 0, 5])
+    assert sorted(federated.draw(torch.tensor([2])).tolist()) == [0, 2]
+    assert federated.draw(torch.tensor([2, 0, 2])).tolist() == [0, 2]
 
 
 def test_federated_loss_without_targets_is_finite_and_connected():
