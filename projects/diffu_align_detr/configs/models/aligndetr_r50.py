@@ -7,13 +7,7 @@ from projects.diffu_align_detr.modeling.matcher import MixedMatcher, mixed_match
 
 from ....diffu_dino.configs.models.dino_r50 import model
 
-model.criterion.matcher = L(MixedMatcher)(
-    match_num=L(mixed_match_num)(num_layers="${....transformer.decoder.num_layers}", most=2),
-    cost_class=2.0,
-    cost_bbox=5.0,
-    cost_giou=2.0,
-    alpha=0.25,
-    gamma=2.0,
-)
+model.criterion.matcher._target_ = MixedMatcher
+model.criterion.matcher.match_num = L(mixed_match_num)(num_layers="${....transformer.decoder.num_layers}", most=2)
 model.criterion.class_loss = L(IABCELoss)(alpha=0.25, gamma=2.0)
 model.criterion.pair_weights = L(RankWeights)(tau=1.5, alpha="${..class_loss.alpha}")
