@@ -9,14 +9,11 @@ from omegaconf import DictConfig
 from .data.digit_scenes import dataloader, digit_scenes
 from .optim import AdamW as optimizer
 from .schedules import multistep
-from .train import train
+from .train_ema import train
 
 train.max_iter = 1800
 train.eval_period = 450
-train.clip_grad.enabled = True
-train.model_ema.enabled = True
 train.model_ema.decay = 0.99
-train.model_ema.use_ema_weights_for_eval_only = True
 train.seed = 0
 lr_multiplier = multistep(train.max_iter, [train.max_iter * 5 // 6], warmup_iters=50)
 optimizer.lr = 5e-4

@@ -4,15 +4,12 @@ from ....configs.common.backbones import RESNET_101_WEIGHTS
 from ....configs.common.data.coco_detr import dataloader
 from ....configs.common.optim import AdamW as optimizer
 from ....configs.common.schedules import lr_multiplier_12ep as lr_multiplier
-from ....configs.common.train import train
+from ....configs.common.train_ema import train
 from .models.diffu_aligndetr_r50 import model
 
 train.init_checkpoint = RESNET_101_WEIGHTS
 train.output_dir = "./output/diffu_aligndetr_r101_4scales_12ep"
 train.max_iter = 90000  # 12 epochs of 7,500 iterations
-train.clip_grad.enabled = True
-train.model_ema.enabled = True
 train.model_ema.decay = 0.9997
-train.model_ema.use_ema_weights_for_eval_only = True
 
 model.backbone.stages.depth = 101
