@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
-from detectron2.structures import Boxes, BoxMode, Instances, PolygonMasks
+from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks
+from detectron2.structures.masks import polygons_to_bitmask
+from pycocotools import mask as mask_utils
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class DetrDatasetMapper:
         Returns:
             the dict without "annotations", with "image" (3, H, W) uint8 and, in training, "instances": boxes in
             absolute xyxy clipped to the image, crowds and boxes that augmentation emptied left out; empty for an
-            image without annotations.
+            image without annotations. Masks are `PolygonMasks`, in an image with run lengths `BitMasks`.
 
         Raises:
             ValueError: the image cannot be read or an annotation is malformed; names the file.
@@ -63,6 +65,8 @@ class DetrDatasetMapper:
         if self.is_train:
             annotations = dataset_dict.get("annotations", [])
             try:
+                if self.mask_on:
+                    _check_masks(annotations, image.shape[:2])
                 mapped["instances"] = self.instances(annotations, transforms, inputs.image.shape[:2])
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"annotations of {mapped['file_name']}: {error}") from error
@@ -97,7 +101,7 @@ class DetrDatasetMapper:
         instances.gt_boxes = Boxes(boxes_xyxy)
         instances.gt_classes = torch.tensor([int(annotation["category_id"]) for annotation in annotations]).long()
         if self.mask_on:
-            instances.gt_masks = PolygonMasks([_polygons(annotation, transforms) for annotation in annotations])
+            instances.gt_masks = _masks(annotations, transforms, image_size)
         return utils.filter_empty_instances(instances)
 
     def _pick_augmentation(self) -> T.AugmentationList:
@@ -121,17 +125,48 @@ def _boxes_xyxy(annotations: list[dict[str, Any]]) -> np.ndarray:
     return boxes
 
 
+def _check_masks(annotations: list[dict[str, Any]], image_size: tuple[int, int]) -> None:
+    """Refuse annotations, crowds aside, that have no mask, or run lengths that are not of `image_size` (H, W)."""
+    for annotation in annotations:
+        if annotation.get("iscrowd", 0):
+            continue
+        name = f"annotation {annotation.get('id', '?')}"
+        if "segmentation" not in annotation:
+            raise ValueError(f"{name} has no segmentation, which mask_on=True asks for")
+        segmentation = annotation["segmentation"]
+        if not isinstance(segmentation, list | dict):
+            raise ValueError(
+                f"segmentation is a {type(segmentation).__name__}; it must be polygons or run lengths ({name})"
+            )
+        if isinstance(segmentation, dict) and tuple(segmentation["size"]) != tuple(image_size):
+            (height, width), (h, w) = image_size, segmentation["size"]
+            raise ValueError(f"segmentation is of a {h} x {w} image; this one is {height} x {width} ({name})")
+
+
+def _masks(
+    annotations: list[dict[str, Any]], transforms: T.TransformList, image_size: tuple[int, int]
+) -> PolygonMasks | BitMasks:
+    """The masks in the transformed image, whose size is `image_size` (H, W): bits where not all are polygons."""
+    if all(isinstance(annotation["segmentation"], list) for annotation in annotations):
+        return PolygonMasks([_polygons(annotation, transforms) for annotation in annotations])
+    return BitMasks(np.stack([_bits(annotation, transforms, image_size) for annotation in annotations]))
+
+
+def _bits(annotation: dict[str, Any], transforms: T.TransformList, image_size: tuple[int, int]) -> np.ndarray:
+    """The transformed mask of an annotation, polygons or run lengths: (H, W) bool."""
+    segmentation = annotation["segmentation"]
+    if isinstance(segmentation, list):
+        return polygons_to_bitmask(_polygons(annotation, transforms), *image_size)
+    if isinstance(segmentation["counts"], list):
+        segmentation = mask_utils.frPyObjects(segmentation, *segmentation["size"])
+    return transforms.apply_segmentation(mask_utils.decode(segmentation)).astype(bool)
+
+
 def _polygons(annotation: dict[str, Any], transforms: T.TransformList) -> list[np.ndarray]:
     """The transformed polygons of an annotation, (2 n,) each: x, y in turn. They may reach beyond the image.
 
     Not `apply_polygons`, which cuts them off at the border of a crop: drawing them does so anyway, and without shapely.
     """
-    segmentation = annotation["segmentation"]
-    if not isinstance(segmentation, list):
-        raise ValueError(
-            f"segmentation is a {type(segmentation).__name__}; it must be a list of polygons "
-            f"(annotation {annotation.get('id', '?')})"
-        )
     # Copies, as transforms change coordinates in place; not of integers, which would be rounded.
-    polygons = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation]
+    polygons = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in annotation["segmentation"]]
     return [transforms.apply_coords(polygon).reshape(-1) for polygon in polygons]

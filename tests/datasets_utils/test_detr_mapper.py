@@ -6,9 +6,10 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.data import detection_utils as utils
-from detectron2.structures import BoxMode
+from detectron2.structures import BitMasks, BoxMode
 from detectron2.structures.masks import polygons_to_bitmask
 from PIL import Image
+from pycocotools import mask as mask_utils
 
 from datasets_utils import DetrDatasetMapper
 
@@ -157,9 +158,60 @@ def test_cropped_masks_are_the_crop_of_the_whole_masks(scene):
     assert (cropped != expected).mean() < 0.01
 
 
-def test_masks_other_than_polygons_are_named_with_their_file(scene):
-    scene["annotations"][0]["segmentation"] = {"size": [4, 4], "counts": [0, 16]}
-    with pytest.raises(ValueError, match=scene["file_name"] + ".*segmentation is a dict"):
+@pytest.mark.parametrize("compressed", [True, False])
+def test_run_lengths_become_bits_and_polygons_beside_them_too(scene, compressed):
+    height, width = scene["height"], scene["width"]
+    whole = np.zeros((height, width), dtype=np.uint8)
+    whole[20:50, 30:90] = 1
+    whole[20:30, 30:40] = 0
+    run_lengths = mask_utils.encode(np.asfortranarray(whole))
+    if not compressed:
+        changes = np.flatnonzero(np.diff(whole.flatten("F"), prepend=0)).tolist()  # column by column
+        run_lengths["counts"] = np.diff([0, *changes, whole.size]).tolist()
+    corner = {"bbox": [0, 0, 10, 8], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 2}
+    scene["annotations"] = [
+        {"bbox": [30, 20, 60, 30], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 1, "segmentation": run_lengths},
+        corner | {"segmentation": [[0, 0, 10, 0, 10, 8, 0, 8]]},
+        corner | {"segmentation": {"counts": [0, 8, height * width - 8], "size": [height, width]}},
+    ]
+    before = copy.deepcopy(scene["annotations"])
+    transforms = T.TransformList([T.HFlipTransform(width), T.CropTransform(10, 5, width - 15, height - 5)])
+    instances = DetrDatasetMapper([transforms], None, mask_on=True)(scene)["instances"]
+    assert instances.gt_classes.tolist() == [1, 2]  # the third lies in the column that is cut off
+    assert isinstance(instances.gt_masks, BitMasks) and instances.gt_masks.tensor.dtype == torch.bool
+    np.testing.assert_array_equal(instances.gt_masks.tensor[0], whole[5:, ::-1][:, 10 : width - 5])
+    corner = np.zeros_like(whole)
+    corner[:8, :10] = 1
+    np.testing.assert_array_equal(instances.gt_masks.tensor[1], corner[5:, ::-1][:, 10 : width - 5])
+    assert scene["annotations"] == before
+
+
+def test_run_lengths_are_resized_with_the_image(scene):
+    height, width = scene["height"], scene["width"]
+    whole = np.zeros((height, width), dtype=np.uint8)
+    whole[: height // 2, : width // 2] = 1
+    scene["annotations"][0]["segmentation"] = mask_utils.encode(np.asfortranarray(whole))
+    del scene["annotations"][1:]
+    resize = T.ResizeTransform(height, width, 2 * height, 2 * width)
+    (mask,) = DetrDatasetMapper([resize], None, mask_on=True)(scene)["instances"].gt_masks.tensor
+    assert mask.shape == (2 * height, 2 * width)
+    assert mask[:height, :width].all() and mask.sum() == height * width
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "complaint"),
+    [("abc", "segmentation is a str"), ({"size": [4, 4], "counts": [0, 16]}, "segmentation is of a 4 x 4 image")],
+)
+def test_masks_that_cannot_be_read_are_named_with_their_file(scene, segmentation, complaint):
+    scene["annotations"][0]["segmentation"] = segmentation
+    with pytest.raises(ValueError, match=scene["file_name"] + ".*" + complaint):
+        DetrDatasetMapper([], None, mask_on=True)(scene)
+
+
+def test_an_annotation_without_a_mask_is_named_where_masks_are_asked_for(scene):
+    del scene["annotations"][0]["segmentation"]
+    assert len(DetrDatasetMapper([], None)(scene)["instances"]) > 0
+    with pytest.raises(ValueError, match=scene["file_name"] + ".*no segmentation.*mask_on"):
         DetrDatasetMapper([], None, mask_on=True)(scene)
 
 
