@@ -2,9 +2,10 @@
 
     python tools/estimate_training.py CONFIG [CONFIG ...] [--gpus 8] [--tflops 5] [--size 704 940] [--markdown]
 
-Counted: the forward pass of one image of --size, with the denoising queries that training adds; a step is three of
-them, images are iterations times batch. Assumed: a GPU sustains --tflops 10^12 operations per second (a multiply-add is
-two), and nothing else takes time. tools/benchmark.py train measures on a GPU what a step really takes there.
+Counted: the forward pass of one image of --size, with the denoising queries that training adds, but without what only
+losses read, such as the class heads of the decoder's earlier layers; a step is three of them, images are iterations
+times batch. Assumed: a GPU sustains --tflops 10^12 operations per second (a multiply-add is two), and nothing else
+takes time. tools/benchmark.py train measures on a GPU what a step really takes there.
 """
 
 import argparse
@@ -40,7 +41,7 @@ class Cost:
 
 
 def cost_of(config_file: str, size: tuple[int, int]) -> Cost:
-    """Count one image's forward pass as training has it."""
+    """Count one image's forward pass with training's denoising queries."""
     cfg = load_config(argparse.Namespace(config_file=config_file, opts=[], num_gpus=0))
     cfg.train.compile = cfg.train.activation_checkpointing = False  # a trace cannot look into compiled layers
     cfg.model.num_queries += 2 * cfg.model.get("dn_number", 0)

@@ -17,7 +17,7 @@ def test_hours_are_operations_over_the_rate():
     assert cost.hours(gpus=8, tflops=20) == pytest.approx(180 / 3600)
 
 
-def test_an_image_counts_as_in_training_with_its_denoising_queries(capsys):
+def test_an_image_counts_with_the_denoising_queries_of_training(capsys):
     (cost,) = main([CONFIG, "--size", "64", "96", "--gpus", "4", "--tflops", "10"])
     model = tiny_config("diffu_dino_r50")
     plain = ["--config-file", CONFIG, "--size", "64", "96", "--steps", "1"]
