@@ -55,12 +55,17 @@ class InferenceRun:
     Args:
         checkpoint: the weights are those of ``train.init_checkpoint``, else random from ``train.seed``.
         cache: False projects memory to values anew in every decoder evaluation.
+
+    Raises:
+        ValueError: `cache` is False and the model projects none.
     """
 
     def __init__(self, job: InferenceJob, cfg: DictConfig, *, checkpoint: bool, cache: bool):
         self.seed = cfg.train.seed
         seed_everything(self.seed)
         self.model = build_model(cfg).eval()
+        if not cache and not hasattr(self.model, "transformer"):
+            raise ValueError(f"cache=off: {type(self.model).__name__} projects no memory to values")
         if checkpoint:
             load_for_eval(cfg, self.model)
         else:

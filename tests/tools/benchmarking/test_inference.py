@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tools.benchmarking import inference
 from tools.benchmarking.compare import detection_differences
 from tools.benchmarking.inference import InferenceJob, InferenceRun
 from tools.benchmarking.parts import ProductClock
@@ -75,6 +76,12 @@ def test_without_the_cache_each_evaluation_projects_memory_and_detections_stay()
     for number in (1, 2, 3):
         name = f"decoder evaluation {number}"
         assert without[name] - with_cache[name] == values
+
+
+def test_a_model_that_projects_no_memory_has_no_cache_to_turn_off(monkeypatch):
+    monkeypatch.setattr(inference, "build_model", lambda cfg: torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="cache=off: Linear projects no memory to values"):
+        start(1, cache=False)
 
 
 def test_evaluation_runs_under_autocast_where_the_config_says_so():
