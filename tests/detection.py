@@ -49,6 +49,15 @@ def assert_same_detections(actual, expected):
     assert same.any(0).all() and same.any(1).all()
 
 
+def assert_same_with_masks(actual, expected):
+    """`assert_same_detections`, and each detection's mask is that of the nearest one, but for a rounded pixel."""
+    assert_same_detections(actual, expected)
+    distance = (actual.scores[:, None] - expected.scores).abs()
+    distance += (actual.pred_boxes.tensor[:, None] - expected.pred_boxes.tensor).abs().amax(-1)
+    assert expected.pred_masks.any()
+    assert (actual.pred_masks != expected.pred_masks[distance.argmin(1)]).float().mean() < 1e-4
+
+
 def train_and_evaluate(model, counts, num_classes=7):
     """One training step's losses and gradients, then detections, all checked to be finite and complete."""
     sizes = [(64, 96), (96, 64), (64, 64)]

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from layers_diffu_detr.checkpoint import load_weights
 from projects.diffu_detr.modeling.batching import valid_sizes_of
 from projects.diffusion_inst.modeling.losses import dice_loss
-from tests.detection import assert_same_detections, detect, image, train_and_evaluate
+from tests.detection import assert_same_detections, assert_same_with_masks, detect, image, train_and_evaluate
 from tests.golden import fill
 from tests.tiny_models import tiny_config
 
@@ -56,15 +56,6 @@ def resnet_model():
     return resnet()
 
 
-def assert_same(actual, expected):
-    """Detections and masks, which come in the order of the detections."""
-    assert_same_detections(actual, expected)
-    distance = (actual.scores[:, None] - expected.scores).abs()
-    distance += (actual.pred_boxes.tensor[:, None] - expected.pred_boxes.tensor).abs().amax(-1)
-    assert expected.pred_masks.any()
-    assert (actual.pred_masks != expected.pred_masks[distance.argmin(1)]).float().mean() < 1e-4
-
-
 # ---- results ----
 
 
@@ -88,7 +79,7 @@ def test_a_batch_of_different_sizes_gives_each_image_what_it_gives_alone(model, 
     for order in ([0, 1, 2, 3], [2, 0, 3, 1]):
         together = detect(model, [inputs[i] for i in order], num_steps)
         for i, found in zip(order, together, strict=True):
-            assert_same(found, alone[i])
+            assert_same_with_masks(found, alone[i])
 
 
 @pytest.mark.parametrize("num_steps", [1, 3])
@@ -96,7 +87,7 @@ def test_padding_changes_nothing_with_a_real_backbone(resnet_model, num_steps):
     small, large = image(50, 71, 0), image(131, 97, 1)
     together = detect(resnet_model, [small, large], num_steps)
     for inputs, found in zip((small, large), together, strict=True):
-        assert_same(found, detect(resnet_model, [inputs], num_steps)[0])
+        assert_same_with_masks(found, detect(resnet_model, [inputs], num_steps)[0])
 
 
 @torch.no_grad()
