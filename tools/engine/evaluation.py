@@ -82,7 +82,7 @@ def load_for_eval(cfg: DictConfig, model: nn.Module, *, resume: bool = False) ->
 def evaluate(cfg: DictConfig, model: nn.Module) -> Results:
     """Run ``cfg.dataloader.evaluator`` over ``cfg.dataloader.test``; the random streams are left as they were.
 
-    All ranks call this together.
+    All ranks call this together. ``cfg.dataloader.test_time_augmentation``, where there is one, wraps the model.
 
     Returns:
         detectron2's results, task -> metric -> value; empty beyond rank 0.
@@ -97,10 +97,16 @@ def evaluate(cfg: DictConfig, model: nn.Module) -> Results:
     amp, device_type = cfg.train.amp, torch.device(cfg.train.device).type
     with preserved_rng(), torch.autocast(device_type, dtype=AMP_DTYPES[amp.dtype], enabled=amp.evaluate):
         loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-        results = inference_on_dataset(unwrap(model), loader, evaluator)
+        results = inference_on_dataset(_augmented(cfg, unwrap(model)), loader, evaluator)
     if comm.is_main_process():
         print_csv_format(results)
     return results
+
+
+def _augmented(cfg: DictConfig, model: nn.Module) -> nn.Module:
+    if "test_time_augmentation" not in cfg.dataloader:
+        return model
+    return instantiate({**cfg.dataloader.test_time_augmentation, "model": model})
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from detectron2.config import LazyCall as L
 
 from datasets_utils import register_digit_scenes
 from tests.tools.engine.runs import arguments, load, run
@@ -52,6 +53,30 @@ def test_evaluation_during_training_can_report_both(trained):
     results = evaluate_in_training(cfg, model, ema)
     assert results.keys() == {"bbox", "bbox_raw"}
     assert results["bbox_raw"]["AP"] == evaluate(cfg, model)["bbox"]["AP"] != results["bbox"]["AP"]
+
+
+class ShiftedBoxes(torch.nn.Module):
+    def __init__(self, model, shift):
+        super().__init__()
+        self.model, self.shift = model, shift
+        self.training = model.training
+
+    def forward(self, batched_inputs):
+        assert not self.model.training
+        found = self.model(batched_inputs)
+        for each in found:
+            each["instances"].pred_boxes.tensor += self.shift
+        return found
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_test_time_augmentation_wraps_the_model(training):
+    cfg = load_config(arguments())
+    model = build_model(cfg).train(training)
+    plain = evaluate(cfg, model)["bbox"]["AP"]
+    cfg.dataloader.test_time_augmentation = L(ShiftedBoxes)(shift=5.0)
+    assert evaluate(cfg, model)["bbox"]["AP"] == pytest.approx(plain + 5)
+    assert model.training == training
 
 
 def test_missing_average_is_explained(trained, tmp_path):
