@@ -56,6 +56,7 @@ class DiffuDINOInst(DiffuDINO):
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
     def filters(self, states: Tensor) -> Tensor:
+        """(B, Q, F), of queries' states (B, Q, C)."""
         return self.controller(states)
 
     def decode(self, memory: Memory, queries: Queries) -> dict:
@@ -69,7 +70,7 @@ class DiffuDINOInst(DiffuDINO):
 
     @torch.no_grad()
     def detect(
-        self, memory: Memory, proposals: Proposals, images: list[Tensor], batched_inputs: list[dict]
+        self, memory: Memory, proposals: Proposals | None, images: list[Tensor], batched_inputs: list[dict]
     ) -> list[dict[str, Instances]]:
         """As the meta-architecture's, and `pred_masks`."""
         results = super().detect(memory, proposals, images, batched_inputs)
