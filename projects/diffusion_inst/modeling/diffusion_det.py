@@ -75,8 +75,7 @@ class DiffusionDet(Detector):
         self.backbone = backbone
         self.num_proposals = num_proposals
         self.in_features = list(in_features)
-        self.strides = {name: shape.stride for name, shape in backbone.output_shape().items()}
-        strides = [self.strides[name] for name in self.in_features]
+        strides = self.strides_of("in_features", in_features)
         self.head = HeadSeries(roi_head, num_heads, embed_dim=embed_dim, strides=strides)
         self.criterion = criterion
         self.diffused_queries = diffused_queries
@@ -101,6 +100,17 @@ class DiffusionDet(Detector):
         boxes, t = self.diffused_queries(targets, self.num_proposals, self.diffusion)
         outputs = self.predict(scene, boxes, t)
         return self.criterion.weighted(self.criterion(outputs, targets))
+
+    def strides_of(self, setting: str, names: Sequence[str]) -> list[int]:
+        """Pixels of the image per cell of the maps that `model.<setting>` names.
+
+        Raises:
+            ValueError: the backbone has no such map.
+        """
+        shapes = self.backbone.output_shape()
+        if missing := [name for name in names if name not in shapes]:
+            raise ValueError(f"model.{setting} has {', '.join(missing)}; the backbone has {', '.join(shapes)}")
+        return [shapes[name].stride for name in names]
 
     def encode(self, images: list[Tensor]) -> Scene:
         """Images, padded to one batch, to the feature pyramid."""

@@ -1,6 +1,7 @@
 """DiffusionInst: DiffusionDet whose boxes carry filters, which make masks of one feature per image (Gu et al. 2024)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from detectron2.structures import Instances
 from torch import Tensor
@@ -30,10 +31,15 @@ class DiffusionInst(DiffusionDet):
             raise ValueError(
                 f"model.mask_features is {list(mask_features)}; mask_branch takes {mask_branch.num_levels} maps"
             )
+        strides = self.strides_of("mask_features", mask_features)
+        if any(coarser != 2 * finer for finer, coarser in pairwise(strides)):
+            raise ValueError(
+                f"model.mask_features is {list(mask_features)} of strides {strides}; each must be twice the one before"
+            )
         self.mask_branch = mask_branch
         self.mask_head = mask_head
         self.mask_features = list(mask_features)
-        self.mask_stride = self.strides[self.mask_features[0]]
+        self.mask_stride = strides[0]
 
     def mask_feature(self, scene: Scene) -> Tensor:
         """(B, C_m, H, W), at the finest of its maps' resolution."""

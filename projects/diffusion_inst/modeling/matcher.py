@@ -12,7 +12,7 @@ _OUTSIDE_BOX, _OUTSIDE_ALL = 100.0, 10000.0
 
 
 class SimOTAMatcher(LayerMatcher):
-    """Each target takes its k cheapest queries, k the rounded sum of its best IoUs; a query serves one target.
+    """Each target takes its k cheapest queries, k the sum of its best IoUs, rounded down; a query serves one.
 
     The cost of a pair is cost_class · focal + cost_bbox · L1 (of normalized corners) - cost_giou · GIoU. Pairs whose
     query has its centre outside the target's box come after all others, and queries outside the surroundings of every

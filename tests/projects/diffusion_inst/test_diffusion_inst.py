@@ -142,9 +142,21 @@ def test_ground_truth_without_masks_is_refused(model):
         model.train()([inputs])
 
 
-@pytest.mark.parametrize("wrong", [{"mask_features": ["p2", "p3"]}, {"num_proposals": 0}, {"num_heads": 0}])
-def test_sizes_that_do_not_fit_are_refused_by_name(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mask_features": ["p2", "p3"]},
+        {"mask_features": ["p3", "p4", "p6"]},  # there is no p6
+        {"mask_features": ["p2", "p4", "p5"]},  # p4 is not twice as coarse as p2
+        {"mask_features": ["p4", "p3", "p2"]},
+        {"in_features": ["p2", "res3"]},
+        {"num_proposals": 0},
+        {"num_heads": 0},
+    ],
+    ids=str,
+)
+def test_sizes_and_maps_that_do_not_fit_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=f"model.{next(iter(wrong))} "):
         tiny_model(**wrong)
 
 
