@@ -109,7 +109,7 @@ def test_conditioned_decoder_equals_that_of_diffu_dino():
             inputs["multi_level_feats"], torch.tensor(sizes).transpose(0, 1), lambda mask: next(positions)
         )
         proposals = ours.transformer.propose(memory, ours.num_queries)
-        content, _ = ours.transformer.queries(proposals)
+        content, _ = ours.transformer.queries(memory, proposals)
         our_states, our_refined = ours.transformer.decode(memory, content, proposals.boxes, t)
     torch.testing.assert_close(proposals.boxes, first, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(our_states, states, rtol=1e-4, atol=1e-4)

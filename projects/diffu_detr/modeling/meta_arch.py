@@ -110,17 +110,17 @@ class DiffuDETR(Detector):
         """
         images = self.preprocess(batched_inputs)
         memory = self.encode(images)
-        proposals = self.transformer.propose(memory, self.num_queries)
+        proposals = self.propose(memory)
         if self.training:
             targets = self.prepare_targets(batched_inputs)
-            queries = self.prepare_queries(proposals, targets)
+            queries = self.prepare_queries(memory, proposals, targets)
             outputs = self.decode(memory, queries)
             outputs["enc_outputs"] = self.transformer.supervised(proposals)
             return self.criterion.weighted(self.criterion(outputs, targets, queries.dn_metas))
         return self.detect(memory, proposals, images, batched_inputs)
 
     def detect(
-        self, memory: Memory, proposals: Proposals, images: list[Tensor], batched_inputs: list[dict]
+        self, memory: Memory, proposals: Proposals | None, images: list[Tensor], batched_inputs: list[dict]
     ) -> list[dict[str, Instances]]:
         """Sample, then pool the passes' detections."""
         passes = self.sample(memory, proposals, batched_inputs)
@@ -154,9 +154,15 @@ class DiffuDETR(Detector):
         order = torch.tensor([i for group in groups for i in group]).argsort().to(self.device)
         return [pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], torch.tensor(valid_sizes)
 
-    def prepare_queries(self, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
+    def propose(self, memory: Memory) -> Proposals | None:
+        """The tokens that rank best; None in inference with diffused boxes and learned content, which read none."""
+        if not self.training and self.diffusion is not None and self.transformer.tgt_embed is not None:
+            return None
+        return self.transformer.propose(memory, self.num_queries)
+
+    def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
         """Training queries: from the proposals' boxes, or with diffusion from diffused ground truth."""
-        content, positions = self.transformer.queries(proposals)
+        content, positions = self.transformer.queries(memory, proposals)
         if self.diffusion is None:
             return Queries(content, proposals.boxes.detach(), t=None, positions=positions)
         boxes, t = self.diffused_queries(targets, self.num_queries, self.diffusion)
@@ -184,9 +190,9 @@ class DiffuDETR(Detector):
         return None
 
     @torch.no_grad()
-    def sample(self, memory: Memory, proposals: Proposals, batched_inputs: list[dict]) -> list[DenoisingPass]:
+    def sample(self, memory: Memory, proposals: Proposals | None, batched_inputs: list[dict]) -> list[DenoisingPass]:
         """Run the sampler; what depends on the images alone is computed once, before its first pass."""
-        content, positions = self.transformer.queries(proposals)
+        content, positions = self.transformer.queries(memory, proposals)
         projected_values = self.transformer.project_values(memory)
 
         def denoise(boxes: Tensor | None, t: Tensor | None) -> Prediction:
@@ -209,7 +215,7 @@ class DiffuDETR(Detector):
             raise ValueError("a model without diffusion has no denoising trajectory")
         images = self.preprocess(batched_inputs)
         memory = self.encode(images)
-        passes = self.sample(memory, self.transformer.propose(memory, self.num_queries), batched_inputs)
+        passes = self.sample(memory, self.propose(memory), batched_inputs)
         return trajectories(passes, images, batched_inputs)
 
 

@@ -212,19 +212,20 @@ class DeformableTransformer(nn.Module):
         """The encoder's predictions for the criterion."""
         return self.supervision(proposals, *self.proposal_heads)
 
-    def queries(self, proposals: Proposals) -> tuple[Tensor, Tensor | None]:
+    def queries(self, memory: Memory, proposals: Proposals | None) -> tuple[Tensor, Tensor | None]:
         """The queries' content (B, Q, C) and, unless the decoder makes them, their positions (B, Q, C).
 
-        Content is learned, or the proposals' features, detached, or with the positions made from the proposals' boxes.
+        Content is learned (`proposals` may then be None), or the proposals' features, detached, or with the positions
+        made from the proposals' boxes.
         """
+        if self.tgt_embed is not None:
+            return self.tgt_embed.weight.expand(len(memory.tokens), -1, -1), None
         if self.pos_trans is not None:
             y_x_w_h = proposals.boxes.detach()[..., [1, 0, 2, 3]]  # embedded in the order x, y, w, h, as in detrex
             embedded = get_sine_pos_embed(y_x_w_h, self.embed_dim // 2)
             positions, content = self.pos_trans_norm(self.pos_trans(embedded)).chunk(2, dim=-1)
             return content, positions
-        if self.tgt_embed is None:
-            return proposals.features.detach(), None
-        return self.tgt_embed.weight.expand(len(proposals.features), -1, -1), None
+        return proposals.features.detach(), None
 
     def project_values(self, memory: Memory) -> list[Tensor]:
         """The decoder layers' projections of memory: computed once, they serve every `decode` of these images."""

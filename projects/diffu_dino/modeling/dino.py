@@ -37,9 +37,9 @@ class DiffuDINO(DiffuDETR):
             box_noise_scale=box_noise_scale,
         )
 
-    def prepare_queries(self, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
+    def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
         """The meta-architecture's queries, with denoising queries in front."""
-        queries = super().prepare_queries(proposals, targets)
+        queries = super().prepare_queries(memory, proposals, targets)
         # Batches without objects have no denoising queries; every parameter still gets a gradient on every rank.
         queries.content = queries.content + 0.0 * self.label_enc.weight.sum()
         denoising = self.denoising(targets, self.label_enc, num_queries=self.num_queries)

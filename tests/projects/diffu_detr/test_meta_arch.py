@@ -110,7 +110,7 @@ def test_float_images_and_images_without_id_or_size_are_accepted(model):
 @torch.no_grad()
 def test_no_detections_when_all_boxes_are_degenerate(models):
     for kind in KINDS:
-        model = copy.deepcopy(models[kind])
+        model = copy.deepcopy(models[kind]).eval()
         for head in model.bbox_embed:
             head.layers[-1].bias[2:] = -200.0
         results = model([image(), image(64, 64, image_id=1)])
@@ -143,7 +143,7 @@ def test_targets_are_normalized_by_their_image(models):
 def test_only_the_decoder_runs_once_per_step(diffusion_model, num_steps):
     model, transformer = diffusion_model, diffusion_model.transformer
     model.sampler.num_steps = num_steps
-    once = [model.backbone, model.neck, transformer.encoder, transformer.enc_output]
+    once = [model.backbone, model.neck, transformer.encoder]
     values = [layer.attentions[1].value_proj for layer in transformer.decoder.layers]
     counts, handles = count_calls(*once, *values, transformer.decoder, transformer.time_embed)
     try:
@@ -155,6 +155,20 @@ def test_only_the_decoder_runs_once_per_step(diffusion_model, num_steps):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(
+    "kind, content, computed", [("diffusion", "learned", 0), ("diffusion", "encoder", 1), ("baseline", "encoder", 1)]
+)
+def test_inference_computes_proposals_only_where_they_are_read(models, kind, content, computed):
+    model = copy.deepcopy(models[kind]).eval()
+    if content == "encoder":
+        model.transformer.tgt_embed = None
+    counts, _ = count_calls(model.transformer.enc_output)
+    model([image()])
+    model.train()([{**image(), "instances": instances()}])
+    assert counts == [computed + 1]  # training reads them always
+
+
+@torch.no_grad()
 def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     model, inputs = diffusion_model, [image(64, 96), image(96, 64, image_id=1)]
     model.sampler.num_steps, model.sampler.seed = 1, 5
@@ -162,7 +176,7 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     assert memory.padding_mask is not None
     proposals = model.transformer.propose(memory, QUERIES)
     (only,) = model.sample(memory, proposals, inputs)
-    content, _ = model.transformer.queries(proposals)
+    content, _ = model.transformer.queries(memory, proposals)
     expected = model.decode_layers(memory, Queries(content, only.boxes, t=torch.full((2,), only.t)))[-1]
     assert_close(only.prediction.boxes, expected["pred_boxes"])
     scores, classes = expected["pred_logits"].sigmoid().max(-1)

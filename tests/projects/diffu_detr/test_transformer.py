@@ -105,13 +105,14 @@ def test_tokens_at_the_very_border_are_not_proposed(transformer):
 
 def test_content_is_the_features_without_gradient_or_learned():
     transformer = make_transformer()
-    proposals = transformer.propose(transformer.encode(*maps(5, 7, batch=2), POSITIONS), 6)
-    content, positions = transformer.queries(proposals)
+    memory = transformer.encode(*maps(5, 7, batch=2), POSITIONS)
+    proposals = transformer.propose(memory, 6)
+    content, positions = transformer.queries(memory, proposals)
     assert positions is None  # the decoder makes them
     assert_close(content, proposals.features)
     assert proposals.features.requires_grad and not content.requires_grad
     learned = make_transformer(tgt_embed=nn.Embedding(6, DIM))
-    content, _ = learned.queries(proposals)
+    content, _ = learned.queries(memory, None)
     assert content.shape == (2, 6, DIM) and content.requires_grad
     assert_close(content[1], learned.tgt_embed.weight)
 
@@ -120,7 +121,7 @@ def test_content_and_positions_may_come_from_the_proposals_boxes():
     transformer = make_transformer(ref_point_head=False, pos_trans=build_pos_trans(DIM))
     memory = transformer.encode(*maps(5, 7, batch=2), POSITIONS)
     proposals = transformer.propose(memory, 6)
-    content, positions = transformer.queries(proposals)
+    content, positions = transformer.queries(memory, proposals)
     assert content.shape == positions.shape == (2, 6, DIM)
     cx, cy, w, h = proposals.boxes.detach().split(1, dim=-1)
     embedded = torch.cat(

@@ -31,7 +31,7 @@ def test_denoising_queries_do_not_reach_the_matching_ones(models, name):
         memory = model.encode(model.preprocess(inputs))
         proposals = model.transformer.propose(memory, QUERIES)
         torch.manual_seed(0)
-        queries = model.prepare_queries(proposals, model.prepare_targets(inputs))
+        queries = model.prepare_queries(memory, proposals, model.prepare_targets(inputs))
         assert queries.dn_metas["single_padding"] == 6 and queries.content.shape[1] == 33 * 6 + QUERIES
         outputs = model.decode(memory, queries)
         queries.content, queries.boxes = queries.content[:, -QUERIES:], queries.boxes[:, -QUERIES:]
