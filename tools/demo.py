@@ -1,6 +1,8 @@
 """The demo, from data to pictures: builds the digit scenes, trains a small DiffuDINO, evaluates it, draws what it does.
 
-    python tools/demo.py [--output-dir output/digits] [key=value ...]
+    python tools/demo.py [--config-file CONFIG --output-dir output/digits] [key=value ...]
+
+Any config of a `configs/demo` folder will do; the default is DiffuDINO's.
 
 Training goes through tools/train_net.py and resumes where an interrupted demo stopped.
 """
@@ -57,11 +59,17 @@ def main() -> None:
     )
 
     minutes = (time.monotonic() - start) / 60
-    print(f"\nBox AP on the {cfg.digit_scenes.num_val} validation scenes, after {minutes:.0f} minutes:")
-    for num_steps, metrics in results.items():
-        evaluations = f"{num_steps} decoder evaluation{'s' * (num_steps > 1)}"
-        print(f"  {evaluations:22} AP {metrics['AP']:4.1f}   AP50 {metrics['AP50']:4.1f}   AP75 {metrics['AP75']:4.1f}")
+    print(f"\nAfter {minutes:.0f} minutes")
+    for task, name in (("bbox", "Box"), ("segm", "Mask")):
+        if all(task in metrics for metrics in results.values()):
+            print(f"{name} AP on the {cfg.digit_scenes.num_val} validation scenes:")
+            print("\n".join(row(num_steps, metrics[task]) for num_steps, metrics in results.items()))
     print(f"Pictures (detections.png, denoising.png, training.png) are in {pictures}")
+
+
+def row(num_steps: int, metrics: dict[str, float]) -> str:
+    evaluations = f"{num_steps} decoder evaluation{'s' * (num_steps > 1)}"
+    return f"  {evaluations:22} " + "   ".join(f"{name} {metrics[name]:4.1f}" for name in ("AP", "AP50", "AP75"))
 
 
 def step(number: int, title: str) -> None:
@@ -77,14 +85,14 @@ def run(script: str, *arguments: str, processes: int = 1) -> None:
     subprocess.run(command, check=True, env=environment)
 
 
-def evaluate_at(cfg: DictConfig, decoder_evaluations: tuple[int, ...]) -> dict[int, dict[str, float]]:
-    """Box metrics of the trained weights by number of decoder evaluations."""
+def evaluate_at(cfg: DictConfig, decoder_evaluations: tuple[int, ...]) -> dict[int, dict[str, dict[str, float]]]:
+    """The trained weights' metrics by number of decoder evaluations, then by task (`bbox`, `segm`)."""
     model = build_model(cfg)
     load_for_eval(cfg, model)
     results = {}
     for num_steps in decoder_evaluations:
         model.sampler.num_steps = num_steps
-        results[num_steps] = evaluate(cfg, model)["bbox"]
+        results[num_steps] = evaluate(cfg, model)
     return results
 
 

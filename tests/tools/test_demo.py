@@ -20,17 +20,22 @@ SMALL = (
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> tuple[Path, str]:
     """Output folder and printed text of a demo of two iterations."""
-    folder = tmp_path_factory.mktemp("demo")
+    return run_demo(tmp_path_factory.mktemp("demo"))
+
+
+def run_demo(folder: Path, *options: str) -> tuple[Path, str]:
     environment = {**os.environ, "DETECTRON2_DATASETS": str(folder / "datasets"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ROOT / "tools" / "demo.py"), "--output-dir", str(folder / "out"), "--num-gpus", "0"]
-    done = subprocess.run([*command, *SMALL], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [*command, *options, *SMALL], cwd=folder, env=environment, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder / "out", done.stdout
 
 
 def test_demo_prints_ap_at_1_3_and_5_decoder_evaluations_of_the_scenes_asked_for(demo):
     _, text = demo
-    assert "Box AP on the 4 validation scenes" in text
+    assert "Box AP on the 4 validation scenes" in text and "Mask AP" not in text
     for evaluations in ("1 decoder evaluation ", "3 decoder evaluations", "5 decoder evaluations"):
         assert f"  {evaluations}" in text
 
@@ -40,3 +45,10 @@ def test_last_line_of_the_demo_names_the_folder_of_its_pictures(demo):
     assert text.rstrip().splitlines()[-1].endswith(str(folder / "pictures"))
     for picture in ("detections.png", "denoising.png", "training.png"):
         assert (folder / "pictures" / picture).stat().st_size > 10_000
+
+
+def test_demo_of_a_model_with_masks_prints_mask_ap_too(tmp_path):
+    config = ROOT / "projects" / "diffu_dino" / "configs" / "demo" / "digits-inst.py"
+    _, text = run_demo(tmp_path, "--config-file", str(config))
+    for name in ("Box", "Mask"):
+        assert f"{name} AP on the 4 validation scenes:\n  1 decoder evaluation " in text
