@@ -25,7 +25,7 @@ from tools.engine.config import load_config  # noqa: E402
 from tools.engine.evaluation import build_model, evaluate, load_for_eval  # noqa: E402
 
 CONFIG_FILE = "projects/diffu_dino/configs/demo/digits.py"
-DECODER_EVALUATIONS = (1, 3, 5)
+DECODER_EVALUATIONS = (1, 3, 5)  # of a diffusion model; a baseline has one
 
 
 def main() -> None:
@@ -48,9 +48,10 @@ def main() -> None:
     # instead of in every operation.
     processes = min(2, os.cpu_count() or 1) if cfg.train.device == "cpu" else 1
     run("tools/train_net.py", *train, processes=processes)
-    step(3, f"evaluation at {', '.join(map(str, DECODER_EVALUATIONS))} decoder evaluations")
+    evaluations = DECODER_EVALUATIONS if cfg.model.get("diffusion") else (1,)
+    step(3, f"evaluation at {', '.join(map(str, evaluations))} decoder evaluations")
     cfg.train.init_checkpoint = str(Path(args.output_dir) / "model_final.pth")
-    results = evaluate_at(cfg, DECODER_EVALUATIONS)
+    results = evaluate_at(cfg, evaluations)
     step(4, "pictures")
     pictures = Path(args.output_dir) / "pictures"
     visualize.main(
@@ -59,12 +60,12 @@ def main() -> None:
     )
 
     minutes = (time.monotonic() - start) / 60
-    print(f"\nAfter {minutes:.0f} minutes")
+    print(f"\nTime: {minutes:.0f} min")
     for task, name in (("bbox", "Box"), ("segm", "Mask")):
         if all(task in metrics for metrics in results.values()):
             print(f"{name} AP on the {cfg.digit_scenes.num_val} validation scenes:")
             print("\n".join(row(num_steps, metrics[task]) for num_steps, metrics in results.items()))
-    print(f"Pictures (detections.png, denoising.png, training.png) are in {pictures}")
+    print(f"Pictures ({', '.join(sorted(picture.name for picture in pictures.glob('*.png')))}) are in {pictures}")
 
 
 def row(num_steps: int, metrics: dict[str, float]) -> str:

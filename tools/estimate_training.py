@@ -41,8 +41,14 @@ class Cost:
 
 
 def cost_of(config_file: str, size: tuple[int, int]) -> Cost:
-    """Count one image's forward pass with training's denoising queries."""
+    """Count one image's forward pass with training's denoising queries.
+
+    Raises:
+        ValueError: the config is not of the DETR family.
+    """
     cfg = load_config(argparse.Namespace(config_file=config_file, opts=[], num_gpus=0))
+    if "num_queries" not in cfg.model:
+        raise ValueError(f"{config_file} is no config of the DETR family: its model has no num_queries")
     cfg.train.compile = cfg.train.activation_checkpointing = False  # a trace cannot look into compiled layers
     cfg.model.num_queries += 2 * cfg.model.get("dn_number", 0)
     model = build_model(cfg).eval()
@@ -83,14 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> list[Cost]:
     args = parser.parse_args(arguments)
     if args.gpus < 1 or args.tflops <= 0:
         raise SystemExit(f"error: --gpus {args.gpus} --tflops {args.tflops:g}: both must be positive")
+    costs = []
     try:
         size = checked_size(args.size)
+        for number, config_file in enumerate(args.configs, 1):
+            print(f"[{number}/{len(args.configs)}] {config_file}", file=sys.stderr, flush=True)
+            costs.append(cost_of(config_file, size))
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
-    costs = []
-    for number, config_file in enumerate(args.configs, 1):
-        print(f"[{number}/{len(args.configs)}] {config_file}", file=sys.stderr, flush=True)
-        costs.append(cost_of(config_file, size))
     lines = rows(costs, args.gpus, args.tflops)
     print(markdown(lines) if args.markdown else table(lines))
     return costs

@@ -14,6 +14,7 @@ they are called, and COCO evaluation runs in pycocotools. This project uses none
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -278,6 +279,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     try:
         main()
     except InstallError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -53,4 +54,5 @@ def describe_op() -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(f"{describe_detectron2()} | {describe_op()} | torch {torch.__version__}, {describe_device()}")

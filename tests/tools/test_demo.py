@@ -52,3 +52,10 @@ def test_demo_of_a_model_with_masks_prints_mask_ap_too(tmp_path):
     _, text = run_demo(tmp_path, "--config-file", str(config))
     for name in ("Box", "Mask"):
         assert f"{name} AP on the 4 validation scenes:\n  1 decoder evaluation " in text
+
+
+def test_demo_of_a_baseline_prints_its_one_evaluation_and_the_pictures_it_drew(tmp_path):
+    config = ROOT / "projects" / "diffu_detr" / "configs" / "demo" / "baseline-deformable-detr-digits.py"
+    _, text = run_demo(tmp_path, "--config-file", str(config))
+    assert "  1 decoder evaluation " in text and "decoder evaluations  AP" not in text
+    assert "Pictures (detections.png, training.png) are in" in text

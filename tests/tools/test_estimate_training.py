@@ -39,3 +39,9 @@ def test_markdown_has_a_row_per_config(capsys):
 def test_what_cannot_be_is_refused(arguments, message):
     with pytest.raises(SystemExit, match=message):
         main([CONFIG, *arguments])
+
+
+def test_a_config_of_another_family_is_refused():
+    config = Path(__file__).parents[2] / "projects" / "diffusion_inst" / "configs" / "coco-r50-5x.py"
+    with pytest.raises(SystemExit, match="coco-r50-5x.py is no config of the DETR family"):
+        main([str(config)])
