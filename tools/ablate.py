@@ -25,14 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from omegaconf import DictConfig  # noqa: E402
 
+from projects.diffu_base.config.checks import load_config  # noqa: E402
+from projects.diffu_base.engine.checkpoint import atomic_write  # noqa: E402
+from projects.diffu_base.engine.evaluation import local_path  # noqa: E402
 from tools.ablation.report import markdown, plot  # noqa: E402
 from tools.ablation.results import Results  # noqa: E402
 from tools.ablation.rows import Row, parse_row, standard_rows  # noqa: E402
 from tools.ablation.run import ModelRun  # noqa: E402
-from tools.engine.checkpoint import atomic_write  # noqa: E402
-from tools.engine.config import load_config  # noqa: E402
-from tools.engine.evaluation import local_path  # noqa: E402
-from tools.engine.measure import parse_arguments  # noqa: E402
+from tools.measuring.measure import parse_arguments  # noqa: E402
 
 
 class Model(NamedTuple):

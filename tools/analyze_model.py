@@ -22,9 +22,10 @@ from detectron2.config import instantiate  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 from torch import nn  # noqa: E402
 
-from tools.engine.config import load_config  # noqa: E402
-from tools.engine.evaluation import build_model  # noqa: E402
-from tools.engine.measure import (  # noqa: E402
+from projects.diffu_base.config.checks import load_config  # noqa: E402
+from projects.diffu_base.engine.evaluation import build_model  # noqa: E402
+from tools.measuring.flops import CONVENTION, FlopCount, count_flops, count_parameters, may_multiply  # noqa: E402
+from tools.measuring.measure import (  # noqa: E402
     checked_size,
     describe_environment,
     evaluations_to_measure,
@@ -33,7 +34,6 @@ from tools.engine.measure import (  # noqa: E402
     set_evaluations,
     table,
 )
-from tools.engine.measure_flops import CONVENTION, FlopCount, count_flops, count_parameters, may_multiply  # noqa: E402
 
 Counts = dict[int, dict[tuple[int, int], FlopCount]]  # by decoder evaluations, by image size
 

@@ -29,7 +29,7 @@ from tools.benchmarking.report import collect, contrast, text  # noqa: E402
 from tools.benchmarking.setting import Setting  # noqa: E402
 from tools.benchmarking.training import TrainingJob  # noqa: E402
 from tools.benchmarking.worker import Job, Worker  # noqa: E402
-from tools.engine.measure import checked_size, evaluations_to_measure, image_size, parse_arguments  # noqa: E402
+from tools.measuring.measure import checked_size, evaluations_to_measure, image_size, parse_arguments  # noqa: E402
 
 
 def argument_parser() -> argparse.ArgumentParser:

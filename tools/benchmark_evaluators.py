@@ -26,8 +26,8 @@ sys.path.insert(0, str(REPOSITORY))
 import numpy as np  # noqa: E402
 
 from datasets_utils.evaluation import CocoStyleEvaluator, LvisStyleEvaluator  # noqa: E402
-from datasets_utils.evaluation_backends import choose_backend  # noqa: E402
-from datasets_utils.evaluation_detections import Detections  # noqa: E402
+from datasets_utils.evaluation.backends import choose_backend  # noqa: E402
+from datasets_utils.evaluation.detections import Detections  # noqa: E402
 
 STYLES = {"coco": CocoStyleEvaluator, "lvis": LvisStyleEvaluator}
 NUM_CLASSES = {"coco": 80, "lvis": 1203}

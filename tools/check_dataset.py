@@ -21,7 +21,7 @@ from omegaconf import DictConfig  # noqa: E402
 from datasets_utils.check import check_coco_format, mended  # noqa: E402
 from datasets_utils.coco_format import CocoFiles, require_named  # noqa: E402
 from datasets_utils.register import require_data  # noqa: E402
-from tools.engine.config import check_overrides  # noqa: E402
+from projects.diffu_base.config.checks import check_overrides  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

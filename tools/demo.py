@@ -20,9 +20,9 @@ sys.path.insert(0, str(REPOSITORY))
 
 from omegaconf import DictConfig  # noqa: E402
 
+from projects.diffu_base.config.checks import load_config  # noqa: E402
+from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval  # noqa: E402
 from tools import visualize  # noqa: E402
-from tools.engine.config import load_config  # noqa: E402
-from tools.engine.evaluation import build_model, evaluate, load_for_eval  # noqa: E402
 
 CONFIG_FILE = "projects/diffu_dino/configs/demo/digits.py"
 DECODER_EVALUATIONS = (1, 3, 5)  # of a diffusion model; a baseline has one

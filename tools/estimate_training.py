@@ -16,10 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.engine.config import load_config  # noqa: E402
-from tools.engine.evaluation import build_model  # noqa: E402
-from tools.engine.measure import checked_size, random_images, set_evaluations, table  # noqa: E402
-from tools.engine.measure_flops import count_flops  # noqa: E402
+from projects.diffu_base.config.checks import load_config  # noqa: E402
+from projects.diffu_base.engine.evaluation import build_model  # noqa: E402
+from tools.measuring.flops import count_flops  # noqa: E402
+from tools.measuring.measure import checked_size, random_images, set_evaluations, table  # noqa: E402
 
 PASSES = 3  # a backward pass takes two of the forward
 OPERATIONS = 2  # of a multiply-add

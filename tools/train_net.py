@@ -20,13 +20,13 @@ from detectron2.utils import comm  # noqa: E402
 from detectron2.utils.logger import setup_logger  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
-from tools.engine.checkpoint import atomic_write, claim_output_dir, load_last  # noqa: E402
-from tools.engine.config import amp_dtype, check_data, load_config  # noqa: E402
-from tools.engine.distributed import run  # noqa: E402
-from tools.engine.evaluation import build_model, evaluate, load_for_eval, write_results  # noqa: E402
-from tools.engine.replay import replay  # noqa: E402
-from tools.engine.rng import resolve_seed  # noqa: E402
-from tools.engine.training import train  # noqa: E402
+from projects.diffu_base.config.checks import amp_dtype, check_data, load_config  # noqa: E402
+from projects.diffu_base.engine.checkpoint import atomic_write, claim_output_dir, load_last  # noqa: E402
+from projects.diffu_base.engine.distributed import run  # noqa: E402
+from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval, write_results  # noqa: E402
+from projects.diffu_base.engine.replay import replay  # noqa: E402
+from projects.diffu_base.engine.rng import resolve_seed  # noqa: E402
+from projects.diffu_base.engine.training import train  # noqa: E402
 
 
 def argument_parser() -> argparse.ArgumentParser:

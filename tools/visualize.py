@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from detectron2.config import instantiate  # noqa: E402
 from detectron2.data import MetadataCatalog  # noqa: E402
 
-from tools.engine.config import load_config  # noqa: E402
-from tools.engine.evaluation import build_model, load_for_eval  # noqa: E402
+from projects.diffu_base.config.checks import load_config  # noqa: E402
+from projects.diffu_base.engine.evaluation import build_model, load_for_eval  # noqa: E402
 from tools.visualization.curves import training_curves  # noqa: E402
 from tools.visualization.denoising import denoising_steps  # noqa: E402
 from tools.visualization.detections import detections_beside_ground_truth  # noqa: E402

@@ -11,7 +11,7 @@ from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from omegaconf import DictConfig
 
-from projects.diffu_detr.modeling.swin import SwinTransformer
+from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 
 # For train.init_checkpoint: torchvision's own, as detectron2 has converted its R-50 but not its R-101.
 RESNET_101_WEIGHTS = "https://download.pytorch.org/models/resnet101-63fe2227.pth"

@@ -5,8 +5,8 @@ from PIL import Image
 
 from datasets_utils.check import check_coco_format, mended
 from datasets_utils.check_report import FAULTS, NOTES
-from tests import custom_tree
-from tests.custom_tree import write_custom_tree
+from tests.support import custom_tree
+from tests.support.custom_tree import write_custom_tree
 
 
 @pytest.fixture

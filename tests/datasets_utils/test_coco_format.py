@@ -10,8 +10,8 @@ from detectron2.evaluation import inference_on_dataset
 from datasets_utils import coco_format
 from datasets_utils.coco_file import load_coco_format
 from datasets_utils.coco_format import CocoFiles, count_classes, register_coco_format
-from tests.custom_tree import overrides, write_custom_tree
-from tests.ground_truth_model import GroundTruthModel
+from tests.support.custom_tree import overrides, write_custom_tree
+from tests.support.ground_truth_model import GroundTruthModel
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "common" / "data" / "custom_coco.py"
 

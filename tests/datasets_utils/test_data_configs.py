@@ -8,7 +8,7 @@ from detectron2.evaluation import inference_on_dataset
 
 from datasets_utils import FastResizeShortestEdge
 from datasets_utils.digit_scenes import DigitSceneSettings
-from tests.ground_truth_model import GroundTruthModel
+from tests.support.ground_truth_model import GroundTruthModel
 
 CONFIGS = Path(__file__).parents[2] / "configs/common/data"
 

@@ -8,8 +8,8 @@ from detectron2.data.datasets.lvis import load_lvis_json
 from detectron2.evaluation import inference_on_dataset
 
 from datasets_utils.lvis import register_lvis
-from tests.ground_truth_model import GroundTruthModel
-from tests.lvis_tree import used_categories, write_lvis_tree
+from tests.support.ground_truth_model import GroundTruthModel
+from tests.support.lvis_tree import used_categories, write_lvis_tree
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "common" / "data" / "lvis_detr.py"
 

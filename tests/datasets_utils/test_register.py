@@ -8,7 +8,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import datasets_utils
 from datasets_utils.register import digit_scenes_root, register
-from tests.coco_tree import write_coco_tree
+from tests.support.coco_tree import write_coco_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 

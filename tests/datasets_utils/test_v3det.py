@@ -6,8 +6,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 
 from datasets_utils.v3det import register_v3det
-from tests.ground_truth_model import GroundTruthModel
-from tests.v3det_tree import USED, write_v3det_tree
+from tests.support.ground_truth_model import GroundTruthModel
+from tests.support.v3det_tree import USED, write_v3det_tree
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "common" / "data" / "v3det_detr.py"
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from layers_diffu_detr.checkpoint import load_weights
-from tests.golden import fill, full_size_keys
+from tests.support.golden import fill, full_size_keys
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects"
 CONFIGS = PROJECTS / "diffu_dino/configs/dino-resnet"

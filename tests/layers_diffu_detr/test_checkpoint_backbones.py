@@ -13,9 +13,9 @@ from torch.testing import assert_close
 
 from configs.common.backbones import swin_base_224
 from layers_diffu_detr.checkpoint import load_weights
-from projects.diffu_detr.modeling.swin import SwinTransformer
-from projects.diffu_detr.modeling.timm_backbone import TimmBackbone
-from tests.golden import fill, full_size_keys
+from projects.diffu_base.modeling.backbones.swin import SwinTransformer
+from projects.diffu_base.modeling.backbones.timm_backbone import TimmBackbone
+from tests.support.golden import fill, full_size_keys
 
 MODELS = Path(__file__).resolve().parents[2] / "projects/diffu_dino/configs/models"
 

@@ -10,11 +10,11 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from omegaconf import DictConfig
 
-from tests.config_trees import slots_that_differ
-from tests.detection import image
-from tests.golden import fill
 from tests.projects.diffusion_inst import tiny as diffusion_inst
-from tests.tiny_models import shrink
+from tests.support.config_trees import slots_that_differ
+from tests.support.detection import image
+from tests.support.golden import fill
+from tests.support.tiny_models import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 # Ablation -> (the slots it fills, whether training differs, whether inference with the same weights does).

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.coco_tree import write_coco_tree
+from tests.support.coco_tree import write_coco_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "projects" / "diffu_dino" / "configs" / "dino-resnet" / "coco-r50-4scales-50ep.py"

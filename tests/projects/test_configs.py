@@ -13,8 +13,8 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from omegaconf import DictConfig, ListConfig
 from torch import nn
 
-from tests.custom_tree import write_custom_tree
-from tests.tiny_models import tiny_model
+from tests.support.custom_tree import write_custom_tree
+from tests.support.tiny_models import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = sorted((ROOT / "configs").rglob("*.py"))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning, build_ref_point_head
 from layers_diffu_detr.checkpoint import load_weights
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
-from tests.detrex_checkout import tiny_detrex_config
-from tests.golden import fill, reference_images
-from tests.tiny_models import tiny_model
+from tests.support.detrex_checkout import tiny_detrex_config
+from tests.support.golden import fill, reference_images
+from tests.support.tiny_models import tiny_model
 
 SALT = 5
 LEVEL_SIZES = ((12, 16), (6, 8), (3, 4), (2, 2))

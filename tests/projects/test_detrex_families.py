@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.bbox_embedd import LookForwardOnce, build_ref_point_head
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
-from tests.detection import assert_same_detections, image
-from tests.detrex_checkout import tiny_detrex_config
-from tests.golden import fill
-from tests.tiny_models import tiny_config
+from tests.support.detection import assert_same_detections, image
+from tests.support.detrex_checkout import tiny_detrex_config
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_config
 
 SALT = 5
 FAMILIES = {"dino_r50": "dino", "deformable_detr_r50": "deformable_detr", "aligndetr_r50": "align_detr"}

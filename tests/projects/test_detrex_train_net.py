@@ -19,10 +19,10 @@ from detectron2.engine import default_argument_parser
 from torch.testing import assert_close
 
 from layers_diffu_detr.checkpoint import load_weights
-from tests.coco_tree import coco_registered, write_coco_tree
-from tests.detrex_checkout import CHECKOUT
-from tests.golden import fill
-from tests.small_runs import small_run, write_small_run
+from tests.support.coco_tree import coco_registered, write_coco_tree
+from tests.support.detrex_checkout import CHECKOUT
+from tests.support.golden import fill
+from tests.support.small_runs import small_run, write_small_run
 from tools import train_net as our_train_net
 
 PROJECTS = Path(__file__).resolve().parents[2] / "projects"

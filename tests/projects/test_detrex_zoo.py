@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 
 from configs.common import backbones
 from layers_diffu_detr.checkpoint import load_weights
-from tests.detrex_checkout import CHECKOUT
-from tests.tiny_models import ROOT
+from tests.support.detrex_checkout import CHECKOUT
+from tests.support.tiny_models import ROOT
 
 
 def our_config(path: str, swin: str | None = None) -> DictConfig:

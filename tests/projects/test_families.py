@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.config_trees import slots_that_differ
-from tests.tiny_models import tiny_config, tiny_model
+from tests.support.config_trees import slots_that_differ
+from tests.support.tiny_models import tiny_config, tiny_model
 
 FAMILIES = [
     ("diffu_detr_r50", "deformable_detr_r50"),

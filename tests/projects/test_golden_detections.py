@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.golden import detections, fill, meta, reference_images
-from tests.tiny_models import tiny_model
+from tests.support.golden import detections, fill, meta, reference_images
+from tests.support.tiny_models import tiny_model
 
 
 @pytest.mark.parametrize(

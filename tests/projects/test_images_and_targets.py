@@ -7,9 +7,9 @@ from detectron2.config import instantiate
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.backbone import BasicStem, ResNet
 
-from tests.detection import assert_same_detections, detect, image, train_and_evaluate
-from tests.golden import fill
-from tests.tiny_models import tiny_config
+from tests.support.detection import assert_same_detections, detect, image, train_and_evaluate
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_config
 
 BASELINES = ("deformable_detr_r50", "dino_r50", "aligndetr_r50")
 DIFFUSION = ("diffu_detr_r50", "diffu_dino_r50", "diffu_aligndetr_r50")

@@ -12,15 +12,15 @@ from detectron2.data import MetadataCatalog
 from omegaconf import DictConfig
 
 from datasets_utils.digit_scenes import DigitSceneSettings, build_digit_scenes
+from datasets_utils.digit_scenes.lvis_format import LvisFormat
 from datasets_utils.lvis import register_lvis
-from datasets_utils.lvis_fields import LvisFields
 from datasets_utils.register import register_digit_scenes
 from datasets_utils.v3det import register_v3det
-from tests import custom_tree
-from tests.coco_tree import coco_registered, write_coco_tree
-from tests.lvis_tree import write_lvis_tree
-from tests.small_runs import small_run, write_small_run
-from tests.v3det_tree import write_v3det_tree
+from tests.support import custom_tree
+from tests.support.coco_tree import coco_registered, write_coco_tree
+from tests.support.lvis_tree import write_lvis_tree
+from tests.support.small_runs import small_run, write_small_run
+from tests.support.v3det_tree import write_v3det_tree
 from tools.train_net import argument_parser, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def data_sets(tmp_path_factory) -> Iterator[None]:
     sizes = dict(num_train=12, num_val=3, num_digits=(4, 8), seed=1)
     build_digit_scenes(root / "scenes", DigitSceneSettings(**sizes))
     build_digit_scenes(
-        root / "scenes_lvis", DigitSceneSettings(**sizes, train_class_weights=tail, lvis=LvisFields(rare=1, common=5))
+        root / "scenes_lvis", DigitSceneSettings(**sizes, train_class_weights=tail, lvis=LvisFormat(rare=1, common=5))
     )
     register_digit_scenes(root / "scenes")
     register_digit_scenes(root / "scenes_lvis", lvis=True)

@@ -10,14 +10,15 @@ import torch
 from detectron2.config import instantiate
 from detectron2.structures import Instances
 
-from tests.custom_tree import CATEGORIES, overrides, write_custom_tree
+from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval
+from tests.support.custom_tree import CATEGORIES, overrides, write_custom_tree
 from tools.ablate import main
-from tools.engine.config import load_config
-from tools.engine.evaluation import build_model, evaluate, load_for_eval
-from tools.engine.measure import fill_zero_matrices
+from tools.measuring.measure import fill_zero_matrices
 
 CONFIG, CONFIG_WITH_MASKS = (
-    str(Path(__file__).resolve().parents[1] / name) for name in ("custom_config.py", "custom_inst_config.py")
+    str(Path(__file__).resolve().parents[1] / "support" / name)
+    for name in ("custom_config.py", "custom_inst_config.py")
 )
 CROWDED_IMAGES = {2, 4}
 

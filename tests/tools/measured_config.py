@@ -3,7 +3,7 @@
 from detectron2.config import LazyCall as L
 
 from datasets_utils.loader import build_test_loader, build_train_loader
-from tests.tiny_models import tiny_config
+from tests.support.tiny_models import tiny_config
 from tests.tools.measured import SizedMapper, sized_records
 
 from ...configs.common.optim import AdamW as optimizer

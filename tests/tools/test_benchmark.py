@@ -10,7 +10,7 @@ import pytest
 
 from tools.benchmark import argument_parser, jobs_of, main
 from tools.benchmarking.setting import Setting
-from tools.engine.measure import parse_arguments
+from tools.measuring.measure import parse_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(Path(__file__).with_name("measured_config.py"))

@@ -5,7 +5,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
-from tests.coco_tree import write_coco_tree
+from tests.support.coco_tree import write_coco_tree
 from tools.benchmark_loader import Stopwatch, main, time_mapper
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from datasets_utils.register import register_digit_scenes
-from tests.custom_tree import FAULTS, overrides, write_custom_tree
+from tests.support.custom_tree import FAULTS, overrides, write_custom_tree
 from tools.check_dataset import main
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "common" / "data"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.custom_tree import FAULTS, NOTES, overrides, write_custom_tree
-from tests.tools.engine.runs import ROOT, torchrun
+from tests.projects.diffu_base.engine.runs import ROOT, torchrun
+from tests.support.custom_tree import FAULTS, NOTES, overrides, write_custom_tree
 from tools.train_net import argument_parser, main
 
-CONFIG = Path(__file__).resolve().parents[1] / "custom_config.py"
+CONFIG = Path(__file__).resolve().parents[1] / "support" / "custom_config.py"
 
 
 def run(paths: dict[str, str], output_dir: Path, *arguments: str, flags: tuple[str, ...] = ()) -> dict:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_models import tiny_config
+from tests.support.tiny_models import tiny_config
 from tools.analyze_model import main as analyze
 from tools.estimate_training import Cost, main
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.tools.engine.runs import CONFIG, ROOT, run
+from tests.projects.diffu_base.engine.runs import CONFIG, ROOT, run
 
 
 def command(*arguments: str, cwd) -> subprocess.CompletedProcess[str]:

@@ -14,10 +14,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from projects.diffu_base.config.checks import AMP_DTYPES
+from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval
 from tools.ablation.results import MASK, METRICS
-from tools.engine.config import AMP_DTYPES
-from tools.engine.evaluation import build_model, evaluate, load_for_eval
-from tools.engine.measure_flops import count_flops
+from tools.measuring.flops import count_flops
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from tools.engine.checkpoint import atomic_write
+from projects.diffu_base.engine.checkpoint import atomic_write
 
 FILE = "ablation.json"
 METRICS = ("AP", "AP50", "AP75")  # of boxes

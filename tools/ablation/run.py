@@ -9,12 +9,12 @@ import numpy as np
 from detectron2.config import instantiate
 from omegaconf import DictConfig
 
+from projects.diffu_base.engine.evaluation import local_path
 from tools.ablation.measure import Setting, average_precision, flops_of_first_image, latencies, prepare
 from tools.ablation.results import MASK, Results, file_digest, fingerprint
 from tools.ablation.rows import Row
 from tools.ablation.subsets import WHOLE, EvaluatorByPart, evaluator_by_part
-from tools.engine.evaluation import local_path
-from tools.engine.measure import describe_environment
+from tools.measuring.measure import describe_environment
 
 Report = Callable[..., None]  # a line of text, and evaluated=True if it tells of an evaluation
 Load = Callable[[Sequence[str]], DictConfig]  # overrides of a row -> config

@@ -12,8 +12,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from omegaconf import DictConfig, OmegaConf
 
+from projects.diffu_base.engine.checkpoint import atomic_write
 from tools.ablation.results import MASK
-from tools.engine.checkpoint import atomic_write
 
 WHOLE, CROWDED, SPARSE = PARTS = ("all", "crowded", "sparse")
 

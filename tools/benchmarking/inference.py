@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from projects.diffu_base.config.checks import AMP_DTYPES
+from projects.diffu_base.engine.evaluation import build_model, load_for_eval
+from projects.diffu_base.engine.rng import seed_everything
 from tools.benchmarking.parts import Parts, WallClock
-from tools.engine.config import AMP_DTYPES
-from tools.engine.evaluation import build_model, load_for_eval
-from tools.engine.measure import fill_zero_matrices, random_images, set_evaluations
-from tools.engine.rng import seed_everything
+from tools.measuring.measure import fill_zero_matrices, random_images, set_evaluations
 
 STAGES = {
     "preprocess": "image to features",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tools.benchmarking.compare import differences, ratio, summary
-from tools.engine.measure import table
+from tools.measuring.measure import table
 
 REST = "rest"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from omegaconf import DictConfig
 
 from layers_diffu_detr.multi_scale_deform_attn import ENV_VARIABLE, choose_deform_attn_op
-from tools.engine.config import load_config
+from projects.diffu_base.config.checks import load_config
 
 _OWN_PREFIX = "DIFFU_DETR_"
 _OWN_VARIABLES = (ENV_VARIABLE,)

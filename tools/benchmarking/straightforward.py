@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou
 from layers_diffu_detr.mask_head import DynamicMaskHead
-from projects.diffu_detr.modeling.losses import MatchedPairs, VarifocalLoss
-from projects.diffu_detr.modeling.matcher import HungarianMatcher, Predictions
+from projects.diffu_base.modeling.losses import MatchedPairs, VarifocalLoss
+from projects.diffu_base.modeling.matcher import HungarianMatcher, Predictions
 
 
 class EveryLogitScore:

@@ -11,14 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from layers_diffu_detr.checkpoint import load_weights
+from projects.diffu_base.config.checks import amp_dtype
+from projects.diffu_base.engine.ema import EMAHook, EMAState
+from projects.diffu_base.engine.evaluation import build_model, local_path
+from projects.diffu_base.engine.rng import preserved_rng, seed_everything
+from projects.diffu_base.engine.trainer import Trainer
+from projects.diffu_base.engine.training import build_loader, build_optimizer
 from tools.benchmarking.parts import Parts, WallClock
-from tools.engine.config import amp_dtype
-from tools.engine.ema import EMAHook, EMAState
-from tools.engine.evaluation import build_model, local_path
-from tools.engine.measure import fill_zero_matrices, random_images
-from tools.engine.rng import preserved_rng, seed_everything
-from tools.engine.trainer import Trainer
-from tools.engine.training import build_loader, build_optimizer
+from tools.measuring.measure import fill_zero_matrices, random_images
 
 
 @dataclass(frozen=True)

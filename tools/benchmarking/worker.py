@@ -17,7 +17,7 @@ from tools.benchmarking.machine import PeakMemory, TensorMemory, matrix_product_
 from tools.benchmarking.parts import ProductClock, synchronize
 from tools.benchmarking.setting import Setting
 from tools.benchmarking.training import TrainingJob, TrainingRun
-from tools.engine.measure import describe_environment
+from tools.measuring.measure import describe_environment
 
 Job = InferenceJob | TrainingJob
 Run = InferenceRun | TrainingRun

@@ -39,7 +39,7 @@ def denoising_steps(
     and masks that each pass detects by itself. The last column holds ground truth and detections.
 
     Args:
-        model: a detector with `trajectory` and `sampler`, see `projects.diffu_detr.modeling.detector`.
+        model: a detector with `trajectory` and `sampler`, see `projects.diffu_base.modeling.detector`.
         dataset_dict, mapper, path, class_names, score_threshold: as in `detections_beside_ground_truth`.
 
     Returns:

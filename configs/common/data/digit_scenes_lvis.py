@@ -5,14 +5,14 @@ Build them with `python tools/build_digit_scenes.py --format lvis`. In validatio
 
 from detectron2.config import LazyCall as L
 
+from datasets_utils.digit_scenes.lvis_format import LvisFormat
 from datasets_utils.evaluation import LvisStyleEvaluator
-from datasets_utils.lvis_fields import LvisFields
 from datasets_utils.sampling import build_repeat_factor_loader
 
 from .digit_scenes import dataloader, digit_scenes
 
 digit_scenes.train_class_weights = (1000, 600, 350, 180, 28, 20, 14, 1.5, 1.5, 1.5)
-digit_scenes.lvis = L(LvisFields)(rare=10, common=100, absent_share=0.5, open_share=0.1)
+digit_scenes.lvis = L(LvisFormat)(rare=10, common=100, absent_share=0.5, open_share=0.1)
 
 dataloader.train._target_ = build_repeat_factor_loader
 dataloader.train.repeat_thresh = 0.05  # of a thousand images; LVIS has a hundred times as many

@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 from detectron2.modeling import DatasetMapperTTA
 
 from layers_diffu_detr.postprocess import ClassWiseNMS
-from projects.diffu_detr.modeling.augmented_detector import AugmentedDetector
+from projects.diffu_base.modeling.augmented_detector import AugmentedDetector
 
 test_time_augmentation = L(AugmentedDetector)(
     variants=L(DatasetMapperTTA)(min_sizes=[600, 800, 1000], max_size=1666, flip=True),

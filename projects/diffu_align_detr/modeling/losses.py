@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layers_diffu_detr.box_ops import paired_iou
-from projects.diffu_detr.modeling.losses import MatchedPairs, background_and_pairs
+from projects.diffu_base.modeling.losses import MatchedPairs, background_and_pairs
 
 _LOWEST_QUALITY = 0.01
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from projects.diffu_detr.modeling.matcher import HungarianMatcher
+from projects.diffu_base.modeling.matcher import HungarianMatcher
 
 
 def mixed_match_num(num_layers: int, most: int = 2) -> list[int]:

@@ -15,8 +15,8 @@ from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, pred
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import DenoisingPass, Prediction, Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from projects.diffu_detr.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
-from projects.diffu_detr.modeling.detector import Detector, as_outputs, trajectories
+from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
+from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 from projects.diffu_detr.modeling.proposals import Proposals
 from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memory
 

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from layers_diffu_detr.chunks import rows_at_a_time
-
-from .matcher import Predictions
+from projects.diffu_base.modeling.matcher import Predictions
 
 
 @dataclass

@@ -12,8 +12,8 @@ from layers_diffu_detr.ldm.timestep import TimestepEmbedding
 from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
+from projects.diffu_base.modeling.matcher import Predictions
 
-from .matcher import Predictions
 from .proposals import Candidates, Proposals
 
 ProposalHeads = Callable[[Proposals, nn.Linear, nn.Module], Predictions]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from layers_diffu_detr.targets import Target
-from projects.diffu_detr.modeling.criterion import SetCriterion, average_over_ranks
-from projects.diffu_detr.modeling.matcher import Indices, Predictions
+from projects.diffu_base.modeling.criterion import SetCriterion, average_over_ranks
+from projects.diffu_base.modeling.matcher import Indices, Predictions
 
 
 class DINOCriterion(SetCriterion):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.denoising import ContrastiveDenoising
-from projects.diffu_detr.modeling.detector import as_outputs
+from projects.diffu_base.modeling.detector import as_outputs
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
 from projects.diffu_detr.modeling.transformer import Memory, Proposals
 

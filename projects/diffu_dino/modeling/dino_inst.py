@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
-from projects.diffu_detr.modeling.matcher import Indices, Predictions
+from projects.diffu_base.modeling.mask_loss import MaskLoss
+from projects.diffu_base.modeling.masks import add_masks, ground_truth_masks
+from projects.diffu_base.modeling.matcher import Indices, Predictions
 from projects.diffu_detr.modeling.meta_arch import Queries
 from projects.diffu_detr.modeling.transformer import Memory, Proposals
-from projects.diffusion_inst.modeling.losses import MaskLoss
-from projects.diffusion_inst.modeling.masks import add_masks, ground_truth_masks
 
 from .criterion import DINOCriterion
 from .dino import DiffuDINO

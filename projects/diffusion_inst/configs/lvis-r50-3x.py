@@ -3,7 +3,7 @@
 from detectron2.config import LazyCall as L
 
 from datasets_utils.lvis_image_counts import lvis_image_counts
-from projects.diffu_detr.modeling.losses import FocalLoss
+from projects.diffu_base.modeling.losses import FocalLoss
 from projects.diffusion_inst.modeling.losses import FederatedLoss
 
 from ....configs.common.base_run import base_run

@@ -7,11 +7,12 @@ from typing import Any
 from torch import Tensor
 
 from layers_diffu_detr.targets import Target
-from projects.diffu_detr.modeling.criterion import ClassLoss, LayerCriterion, average_over_ranks, gather_pairs
-from projects.diffu_detr.modeling.losses import MatchedPairs, giou_loss
-from projects.diffu_detr.modeling.matcher import Indices, LayerMatcher, Predictions
+from projects.diffu_base.modeling.criterion import ClassLoss, LayerCriterion, average_over_ranks, gather_pairs
+from projects.diffu_base.modeling.losses import MatchedPairs, giou_loss
+from projects.diffu_base.modeling.mask_loss import MaskLoss
+from projects.diffu_base.modeling.matcher import Indices, LayerMatcher, Predictions
 
-from .losses import MaskLoss, corner_l1_loss
+from .losses import corner_l1_loss
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import DenoisingPass, Prediction, Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from projects.diffu_detr.modeling.batching import groups_by_size
-from projects.diffu_detr.modeling.detector import Detector, as_outputs, trajectories
+from projects.diffu_base.modeling.batching import groups_by_size
+from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 
 from .head import HeadSeries, RoIHead
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
+from projects.diffu_base.modeling.masks import add_masks, ground_truth_masks
 
 from .diffusion_det import DiffusionDet, Scene
-from .masks import add_masks, ground_truth_masks
 
 
 class DiffusionInst(DiffusionDet):

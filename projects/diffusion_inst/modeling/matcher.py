@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou, pairwise_iou
-from projects.diffu_detr.modeling.matcher import LayerMatcher, Predictions, focal_cost, matched_first
+from projects.diffu_base.modeling.matcher import LayerMatcher, Predictions, focal_cost, matched_first
 
 # Beyond any sum of the other terms, and beyond that again.
 _OUTSIDE_BOX, _OUTSIDE_ALL = 100.0, 10000.0

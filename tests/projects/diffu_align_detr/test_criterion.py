@@ -11,10 +11,10 @@ from torch.testing import assert_close
 from layers_diffu_detr.box_ops import paired_iou
 from projects.diffu_align_detr.modeling.losses import IABCELoss, RankWeights, rank_in_bag
 from projects.diffu_align_detr.modeling.matcher import MixedMatcher, mixed_match_num
-from projects.diffu_detr.modeling.criterion import TargetsAsGiven
-from projects.diffu_detr.modeling.losses import MatchedPairs
+from projects.diffu_base.modeling.criterion import TargetsAsGiven
+from projects.diffu_base.modeling.losses import MatchedPairs
 from projects.diffu_dino.modeling.criterion import DINOCriterion
-from tests.golden import criterion_entry, criterion_inputs
+from tests.support.golden import criterion_entry, criterion_inputs
 
 KINDS = ("loss_class", "loss_bbox", "loss_giou")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from projects.diffu_align_detr.modeling.matcher import MixedMatcher, mixed_match_num
-from projects.diffu_detr.modeling.matcher import HungarianMatcher
+from projects.diffu_base.modeling.matcher import HungarianMatcher
 
 
 def outputs(batch, queries, seed=0):

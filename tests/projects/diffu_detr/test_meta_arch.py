@@ -12,8 +12,8 @@ from torch.testing import assert_close
 
 from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, SinglePass
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
-from tests.golden import fill
-from tests.tiny_models import tiny_config
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_config
 
 KINDS = ("baseline", "diffusion")
 QUERIES = 12

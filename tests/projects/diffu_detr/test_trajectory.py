@@ -6,9 +6,9 @@ from torch.testing import assert_close
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR
-from tests.detection import image
-from tests.golden import fill
-from tests.tiny_models import tiny_model
+from tests.support.detection import image
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_model
 
 QUERIES = 12
 

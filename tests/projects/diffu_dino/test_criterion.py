@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from projects.diffu_detr.modeling.criterion import ClassAgnosticTargets, TargetsAsGiven
-from projects.diffu_detr.modeling.losses import FocalLoss, VarifocalLoss
-from projects.diffu_detr.modeling.matcher import HungarianMatcher
+from projects.diffu_base.modeling.criterion import ClassAgnosticTargets, TargetsAsGiven
+from projects.diffu_base.modeling.losses import FocalLoss, VarifocalLoss
+from projects.diffu_base.modeling.matcher import HungarianMatcher
 from projects.diffu_dino.modeling.criterion import DINOCriterion, denoising_indices
-from tests.golden import criterion_entry, criterion_inputs
+from tests.support.golden import criterion_entry, criterion_inputs
 
 KINDS = ("loss_class", "loss_bbox", "loss_giou")
 

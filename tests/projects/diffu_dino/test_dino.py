@@ -5,9 +5,9 @@ import torch
 from detectron2.config import instantiate
 from torch.testing import assert_close
 
-from tests.detection import image, train_and_evaluate
-from tests.golden import fill
-from tests.tiny_models import tiny_config
+from tests.support.detection import image, train_and_evaluate
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_config
 
 MODELS = ("dino_r50", "diffu_dino_r50")
 QUERIES, CLASSES = 30, 7

@@ -10,11 +10,11 @@ from detectron2.modeling.backbone.resnet import BasicBlock
 from torch.testing import assert_close
 
 from layers_diffu_detr.checkpoint import load_weights
-from projects.diffu_detr.modeling.batching import valid_sizes_of
-from projects.diffusion_inst.modeling.losses import dice_loss
-from tests.detection import assert_same_detections, assert_same_with_masks, detect, image, train_and_evaluate
-from tests.golden import fill
-from tests.tiny_models import tiny_config
+from projects.diffu_base.modeling.batching import valid_sizes_of
+from projects.diffu_base.modeling.mask_loss import dice_loss
+from tests.support.detection import assert_same_detections, assert_same_with_masks, detect, image, train_and_evaluate
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_config
 
 QUERIES = 30
 NAME = "diffu_dino_inst_r50"

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from layers_diffu_detr.mask_head import sample_masks
-from tests.golden import DATA, fill
 from tests.projects.diffusion_inst.tiny import full_heads_model
+from tests.support.golden import DATA, fill
 
 CLASSES, QUERIES, SIZE, STRIDE = 6, 30, (96, 128), 4
 IMAGE = {"image_id": 0, "height": SIZE[0], "width": SIZE[1]}

@@ -6,8 +6,8 @@ from detectron2.config import instantiate
 from torch.testing import assert_close
 
 from layers_diffu_detr.checkpoint import load_weights
-from tests.golden import full_size_keys
 from tests.projects.diffusion_inst.tiny import load_model, tiny_model
+from tests.support.golden import full_size_keys
 
 
 @pytest.mark.parametrize(

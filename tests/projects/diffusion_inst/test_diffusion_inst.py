@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 from layers_diffu_detr.ldm.ddim import AllPasses
-from tests.detection import detect, image
-from tests.golden import fill
 from tests.projects.diffusion_inst.tiny import PROPOSALS, load_model, shrink, tiny_model
+from tests.support.detection import detect, image
+from tests.support.golden import fill
 
 
 @pytest.fixture(scope="module")

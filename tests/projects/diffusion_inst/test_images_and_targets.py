@@ -9,9 +9,9 @@ from detectron2.config import instantiate
 from detectron2.modeling.backbone import ResNet
 from detectron2.modeling.backbone.resnet import BasicBlock
 
-from tests.detection import assert_same_detections, assert_same_with_masks, detect, image, train_and_evaluate
-from tests.golden import fill
 from tests.projects.diffusion_inst.tiny import CLASSES, PROPOSALS, load_model, shrink
+from tests.support.detection import assert_same_detections, assert_same_with_masks, detect, image, train_and_evaluate
+from tests.support.golden import fill
 
 NAMES = ("models/diffusion_det_r50", "models/diffusion_inst_r50")
 

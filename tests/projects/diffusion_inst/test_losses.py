@@ -8,9 +8,10 @@ from torch.testing import assert_close
 
 from datasets_utils.lvis_image_counts import lvis_image_counts
 from layers_diffu_detr.mask_head import DynamicMaskHead
-from projects.diffu_detr.modeling.losses import FocalLoss, MatchedPairs
-from projects.diffusion_inst.modeling import losses
-from projects.diffusion_inst.modeling.losses import FederatedLoss, MaskLoss, corner_l1_loss, dice_loss
+from projects.diffu_base.modeling import mask_loss
+from projects.diffu_base.modeling.losses import FocalLoss, MatchedPairs
+from projects.diffu_base.modeling.mask_loss import MaskLoss, dice_loss
+from projects.diffusion_inst.modeling.losses import FederatedLoss, corner_l1_loss
 
 
 def pairs_of(labels, queries, pred_boxes=None, target_boxes=None):
@@ -85,7 +86,7 @@ def test_what_a_crowded_image_s_masks_keep_for_their_gradients_is_bounded(monkey
     numbers = 18 * 12 * 10  # of a pair: 8, 8 and 1 channels and the truth
     at_once, kept = loss_gradients_and_kept(count=50)
     assert kept > 50 * 4 * numbers * 0.9
-    monkeypatch.setattr(losses, "_KEPT", 8 * numbers)
+    monkeypatch.setattr(mask_loss, "_KEPT", 8 * numbers)
     in_parts, kept = loss_gradients_and_kept(count=50)
     assert_close(in_parts, at_once)
     assert kept <= 0

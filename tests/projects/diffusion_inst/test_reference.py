@@ -6,11 +6,10 @@ import torch
 from torch.testing import assert_close
 
 from layers_diffu_detr.mask_head import DynamicMaskHead
-from projects.diffu_detr.modeling.losses import FocalLoss
+from projects.diffu_base.modeling.losses import FocalLoss
+from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffusion_inst.modeling.criterion import EveryHead, MaskCriterion
-from projects.diffusion_inst.modeling.losses import MaskLoss
 from projects.diffusion_inst.modeling.matcher import SimOTAMatcher
-from tests.golden import DATA, detections
 from tests.projects.diffusion_inst.reference import (
     CLASSES,
     IMAGE,
@@ -20,6 +19,7 @@ from tests.projects.diffusion_inst.reference import (
     reference_image,
     reference_model,
 )
+from tests.support.golden import DATA, detections
 
 MORE = np.load(DATA / "diffusion_inst.npz")
 CASES = {1: (3, 5), 2: (1, 12), 3: (0, 4)}  # salt -> numbers of targets; the second has fewer queries than it wants

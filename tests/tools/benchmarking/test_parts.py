@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny_models import tiny_model
+from tests.support.tiny_models import tiny_model
 from tools.benchmarking.parts import Parts, ProductClock, WallClock
-from tools.engine.measure import random_images
-from tools.engine.measure_flops import count_flops
+from tools.measuring.flops import count_flops
+from tools.measuring.measure import random_images
 
 
 class Counter:

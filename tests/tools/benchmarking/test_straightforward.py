@@ -8,8 +8,8 @@ from detectron2.config import instantiate
 from torch.testing import assert_close
 
 from layers_diffu_detr.mask_head import DynamicMaskHead
-from tests.detection import image
-from tests.tiny_models import tiny_config
+from tests.support.detection import image
+from tests.support.tiny_models import tiny_config
 from tools.benchmarking import straightforward
 
 SLOTS = {

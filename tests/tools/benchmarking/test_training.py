@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from projects.diffu_base.engine.rng import seed_everything
 from tools.benchmarking.parts import ProductClock
 from tools.benchmarking.setting import Setting
 from tools.benchmarking.training import TrainingJob, TrainingRun, with_targets
-from tools.engine.measure import random_images
-from tools.engine.rng import seed_everything
+from tools.measuring.measure import random_images
 
 CONFIG = str(Path(__file__).parents[1] / "measured_config.py")
 JOB = TrainingJob(((64, 96), (96, 64)), objects=3)

@@ -6,10 +6,10 @@ from torch.testing import assert_close
 
 from datasets_utils.register import CLASS_NAMES
 from layers_diffu_detr.ldm.ddim import AllButLastPass, AllPasses
-from tests.detection import image
-from tests.golden import fill
 from tests.projects.diffusion_inst.tiny import tiny_model as tiny_diffusion_inst
-from tests.tiny_models import tiny_model
+from tests.support.detection import image
+from tests.support.golden import fill
+from tests.support.tiny_models import tiny_model
 from tests.tools.pictures import MAPPER, assert_picture, panels
 from tools.visualization.denoising import denoising_steps, detections_by_pass
 

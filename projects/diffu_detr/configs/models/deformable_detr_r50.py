@@ -9,11 +9,11 @@ from layers_diffu_detr.bbox_embedd import LookForwardOnce
 from layers_diffu_detr.ldm.ddim import SinglePass
 from layers_diffu_detr.position_embedding import PositionEmbeddingSine, features_per_axis
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
-from projects.diffu_detr.modeling.criterion import ClassAgnosticTargets, SetCriterion
-from projects.diffu_detr.modeling.losses import FocalLoss
-from projects.diffu_detr.modeling.matcher import HungarianMatcher
+from projects.diffu_base.modeling.backbones.neck import ChannelMapper
+from projects.diffu_base.modeling.criterion import ClassAgnosticTargets, SetCriterion
+from projects.diffu_base.modeling.losses import FocalLoss
+from projects.diffu_base.modeling.matcher import HungarianMatcher
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR
-from projects.diffu_detr.modeling.neck import ChannelMapper
 from projects.diffu_detr.modeling.proposals import EveryToken, FirstClassScore
 from projects.diffu_detr.modeling.transformer import DeformableTransformer, build_pos_trans
 

@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from projects.diffu_detr.modeling.contrastive import ContrastiveLoss, metric_loss
+from projects.diffu_base.modeling.contrastive import ContrastiveLoss, metric_loss
 
 from .....configs.common.base_run import base_run
 

@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from projects.diffu_detr.modeling.criterion import TargetsAsGiven
+from projects.diffu_base.modeling.criterion import TargetsAsGiven
 
 from .....configs.common.digits_demo import dataloader, digit_scenes, lr_multiplier, make_small, optimizer, train
 from ..models.diffu_dino_inst_r50 import model

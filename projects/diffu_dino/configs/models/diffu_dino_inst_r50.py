@@ -4,8 +4,8 @@ from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, num_filters
 from layers_diffu_detr.mlp import MLP
+from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffu_dino.modeling.dino_inst import DiffuDINOInst, DINOMaskCriterion
-from projects.diffusion_inst.modeling.losses import MaskLoss
 
 from .diffu_dino_r50 import model
 

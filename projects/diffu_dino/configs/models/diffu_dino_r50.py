@@ -2,8 +2,8 @@
 
 from detectron2.config import LazyCall as L
 
-from projects.diffu_detr.modeling.criterion import ClassAgnosticTargets
-from projects.diffu_detr.modeling.losses import VarifocalLoss
+from projects.diffu_base.modeling.criterion import ClassAgnosticTargets
+from projects.diffu_base.modeling.losses import VarifocalLoss
 
 from .....configs.common.diffusion import add_diffusion
 from .dino_r50 import model

@@ -4,7 +4,7 @@ from detectron2.config import LazyCall as L
 from torch import nn
 
 from layers_diffu_detr.bbox_embedd import LookForwardTwice, build_ref_point_head
-from projects.diffu_detr.modeling.criterion import TargetsAsGiven
+from projects.diffu_base.modeling.criterion import TargetsAsGiven
 from projects.diffu_detr.modeling.proposals import BestClassScore, ChosenTokens
 from projects.diffu_dino.modeling.criterion import DINOCriterion
 from projects.diffu_dino.modeling.dino import DiffuDINO

@@ -8,7 +8,7 @@ from layers_diffu_detr.ldm.ddim import AllButLastPass, DDIMSampler, DDIMUpdate, 
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, GaussianNoise
 from layers_diffu_detr.ldm.schedule import cosine_betas
 from layers_diffu_detr.postprocess import ClassWiseNMS
-from projects.diffu_detr.modeling.losses import FocalLoss
+from projects.diffu_base.modeling.losses import FocalLoss
 from projects.diffusion_inst.modeling.criterion import DynamicKCriterion
 from projects.diffusion_inst.modeling.diffusion_det import DiffusionDet
 from projects.diffusion_inst.modeling.head import DynamicConv, RoIHead

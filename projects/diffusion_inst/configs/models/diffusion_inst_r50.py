@@ -3,9 +3,9 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, num_filters
+from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffusion_inst.modeling.criterion import EveryHead, MaskCriterion
 from projects.diffusion_inst.modeling.diffusion_inst import DiffusionInst
-from projects.diffusion_inst.modeling.losses import MaskLoss
 
 from .diffusion_det_r50 import model
 

@@ -1,0 +1,1 @@
+"""What the diffusion detectors share: modeling, configs and the training engine."""

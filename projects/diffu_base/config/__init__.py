@@ -1,0 +1,1 @@
+"""Configs: finding them, building them, checking their values."""

@@ -1,0 +1,126 @@
+"""Hooks of our own, beside detectron2's."""
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import torch
+from detectron2.engine import HookBase, hooks
+from detectron2.utils import comm
+
+from projects.diffu_base.engine.checkpoint import RunCheckpointer
+
+logger = logging.getLogger("detectron2.diffu_detr")
+
+
+class Checkpoint(HookBase):
+    """Saves every ``period`` iterations, after the last one, and when the run is being stopped."""
+
+    def __init__(self, checkpointer: RunCheckpointer, period: int) -> None:
+        self.checkpointer = checkpointer
+        self.period = period
+
+    def after_step(self) -> None:
+        iteration = self.trainer.iter
+        if iteration + 1 == self.trainer.max_iter:
+            self.checkpointer.save("model_final", iteration=iteration)
+        elif (iteration + 1) % self.period == 0 or self.trainer.stopping:
+            self.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
+
+
+class StopOnSignal(HookBase):
+    """Ends the run in order at SIGTERM or Ctrl-C: the iteration is finished and a checkpoint of it written.
+
+    One rank's signal stops all ranks after the same iteration. Stands after :class:`Checkpoint` in the list of hooks.
+    Another Ctrl-C ends the process at once, after a pause: job schedulers and torchrun repeat the first signal.
+    """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    PAUSE = 3.0  # seconds
+
+    def before_train(self) -> None:
+        self._received = signal.SIGTERM
+        self._previous = {}
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+            self._previous = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.trainer.stop_requested:
+            if number == signal.SIGINT and time.monotonic() - self._since > self.PAUSE:
+                raise KeyboardInterrupt
+            return
+        self.trainer.stop_requested = True
+        self._received, self._since = number, time.monotonic()
+        logger.warning(f"{signal.Signals(number).name}: stopping after this iteration; Ctrl-C again: at once")
+
+    def after_step(self) -> None:
+        if self.trainer.stopping and self.trainer.iter + 1 < self.trainer.max_iter:
+            comm.synchronize()  # a rank that ends early has the others killed while rank 0 still writes
+            logger.info(f"Stopped after iteration {self.trainer.iter}; continue with --resume")
+            raise SystemExit(128 + self._received)
+
+    def after_train(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+
+class Evaluate(hooks.EvalHook):
+    """detectron2's EvalHook, which would evaluate even after a run that failed in its last iteration."""
+
+    def after_train(self) -> None:
+        self._eval_after_train = self.trainer.iter >= self.trainer.max_iter
+        super().after_train()
+
+
+class KeepBest(HookBase):
+    """Keeps the weights of the best evaluation in ``model_best.pth``, across resumptions.
+
+    Stands after :class:`Evaluate` in the list of hooks. The best value lives in the file itself.
+
+    Args:
+        metric: name of a scalar that the evaluation puts into the storage, such as "bbox/AP".
+        mode: "max" or "min".
+    """
+
+    NAME = "model_best"
+
+    def __init__(self, checkpointer: RunCheckpointer, metric: str, mode: str, period: int) -> None:
+        self.checkpointer = checkpointer
+        self.metric = metric
+        self.better: Callable[[float, float], bool] = {"max": float.__gt__, "min": float.__lt__}[mode]
+        self.period = period
+        self.best: float | None = None
+
+    def before_train(self) -> None:
+        path = os.path.join(self.checkpointer.save_dir, f"{self.NAME}.pth")
+        if os.path.isfile(path):
+            kept = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("best", {})
+            if kept.get("metric") == self.metric:
+                self.best = kept["value"]
+
+    def after_step(self) -> None:
+        done = self.trainer.iter + 1
+        if self.period > 0 and done % self.period == 0 and done != self.trainer.max_iter:
+            self._compare()
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            self._compare()
+
+    def _compare(self) -> None:
+        if not comm.is_main_process():
+            return
+        value, iteration = self.trainer.storage.latest().get(self.metric, (math.nan, -1))
+        if math.isnan(value):
+            known = sorted(name for name in self.trainer.storage.latest() if "/" in name)
+            logger.warning(f"train.checkpointer.best_metric {self.metric!r} was not evaluated; evaluated: {known}")
+        elif self.best is None or self.better(float(value), self.best):
+            self.best = float(value)
+            best = {"metric": self.metric, "value": self.best, "iteration": iteration}
+            self.checkpointer.save_weights(self.NAME, best=best)
+            logger.info(f"Best {self.metric} so far: {self.best:.4f} at iteration {iteration}")

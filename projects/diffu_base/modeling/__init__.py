@@ -1,0 +1,1 @@
+"""Detector, matcher, criterion, losses and masks of more than one family of models."""
