@@ -34,6 +34,7 @@ test: export OMP_NUM_THREADS := 1
 test: setup
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 demo: export OMP_NUM_THREADS ?= 1

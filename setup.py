@@ -38,6 +38,12 @@ EXTRAS = {
         "pytest>=8.2,<10",
         "pytest-xdist>=3.5,<4",
         "ruff>=0.17,<0.18",
+        "import-linter>=2.3,<3",
+        # Types: what mypy reports changes between minor versions.
+        "mypy>=2.4,<2.5",
+        "scipy-stubs>=1.15,<2",
+        "types-tabulate",
+        "types-tqdm",
         "diffusers>=0.30,<1",
         "safetensors>=0.4",
         "faster-coco-eval>=1.8,<2",
