@@ -30,7 +30,6 @@ EXTRAS = {
     # scikit-learn carries the handwritten digits and the photographs, matplotlib draws the curves.
     "demo": ["matplotlib>=3.7,<4", "contourpy>=1.0", "scikit-learn>=1.3,<2"],
     "wandb": ["wandb>=0.16"],
-    "faster-coco-eval": ["faster-coco-eval>=1.8,<2"],
     "lvis": ["lvis>=0.5.3,<0.6"],
     "contrastive": ["pytorch-metric-learning>=2.3,<3"],
     # Needs `demo` beside it. ruff's formatting changes between minor versions.
@@ -46,7 +45,6 @@ EXTRAS = {
         "types-tqdm",
         "diffusers>=0.30,<1",
         "safetensors>=0.4",
-        "faster-coco-eval>=1.8,<2",
         "lvis>=0.5.3,<0.6",
         "pytorch-metric-learning>=2.3,<3",
     ],

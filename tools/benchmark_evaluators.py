@@ -27,7 +27,7 @@ import numpy as np  # noqa: E402
 
 from datasets_utils.evaluation import CocoStyleEvaluator, LvisStyleEvaluator  # noqa: E402
 from datasets_utils.evaluation.backends import choose_backend  # noqa: E402
-from datasets_utils.evaluation.detections import Detections  # noqa: E402
+from datasets_utils.evaluation.detections import DetectionTable  # noqa: E402
 
 STYLES = {"coco": CocoStyleEvaluator, "lvis": LvisStyleEvaluator}
 NUM_CLASSES = {"coco": 80, "lvis": 1203}
@@ -89,7 +89,7 @@ def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def measure(folder: str, style: str, backend: str | None, max_dets: int) -> Measurement:
     """Scores the case in `folder`; with `backend` None only loads its detections."""
-    detections = Detections(**np.load(Path(folder) / DETECTIONS))
+    detections = DetectionTable(**np.load(Path(folder) / DETECTIONS))
     start = time.perf_counter()
     numbers: list[float] = []
     if backend is not None:
@@ -126,12 +126,12 @@ def write_case(folder: str, style: str, num_images: int, num_boxes: int, num_cla
     )
 
 
-def random_detections(rng: np.random.Generator, image_index: np.ndarray, num_classes: int) -> Detections:
+def random_detections(rng: np.random.Generator, image_index: np.ndarray, num_classes: int) -> DetectionTable:
     """Returns a box of any size and place for each index of an image; scores are of 1,000 values, so many are tied."""
     count = len(image_index)
     sizes = np.exp(rng.uniform(np.log(8), np.log(min(WIDTH, HEIGHT)), (count, 2)))
     corners = rng.random((count, 2)) * (np.array([WIDTH, HEIGHT]) - sizes)
-    return Detections(
+    return DetectionTable(
         image_ids=image_index.astype(np.int64) + 1,
         boxes_xywh_abs=np.concatenate([corners, sizes], axis=1).astype(np.float32),
         scores=rng.integers(1, 1001, count).astype(np.float32) / 1000,
@@ -140,7 +140,7 @@ def random_detections(rng: np.random.Generator, image_index: np.ndarray, num_cla
 
 
 def as_ground_truth(
-    rng: np.random.Generator, objects: Detections, num_images: int, num_classes: int, style: str
+    rng: np.random.Generator, objects: DetectionTable, num_images: int, num_classes: int, style: str
 ) -> dict[str, Any]:
     """Returns the objects in COCO's format, one in 100 a crowd; in LVIS's none, and with what is known of images."""
     images = [{"id": i + 1, "width": WIDTH, "height": HEIGHT} for i in range(num_images)]

@@ -1,4 +1,4 @@
-"""Evaluators of detections, COCO style and LVIS style."""
+"""Evaluators of detections, in COCO's style and in LVIS's."""
 
 from .evaluators import CocoStyleEvaluator, LvisStyleEvaluator
 

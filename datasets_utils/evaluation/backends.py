@@ -1,16 +1,14 @@
 """The packages that compute average precision from detections, behind one interface.
 
-They differ in time and memory. hotcoco's numbers are those of the official packages to the last bit; faster-coco-eval
-rounds precision otherwise, which is seen in the 16th digit. `tools/benchmark_evaluators.py` compares them. Each is
-imported when it is used.
+pycocotools and lvis are the official packages of COCO and LVIS. hotcoco gives the same numbers to the last bit in less
+time and memory; `tools/benchmark_evaluators.py` measures how much less. A package is imported only when it is used.
 """
 
 import contextlib
 import io
-import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 from unittest import mock
@@ -18,21 +16,21 @@ from unittest import mock
 import numpy as np
 from detectron2.evaluation.coco_evaluation import COCOevalMaxDets
 
-from .detections import Detections
-
-logger = logging.getLogger(__name__)
+from .detections import DetectionTable
 
 COCO_METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 LVIS_METRICS = (*COCO_METRICS, "APr", "APc", "APf")
-SHAPES = {"bbox": "bbox", "segm": "segmentation"}  # the key of a result that counts in a task
+# COCO's result format has a detection's box or mask under this key, by the task that scores it.
+SHAPES = {"bbox": "bbox", "segm": "segmentation"}
 
 
 class Scores(NamedTuple):
-    """Numbers of one task.
+    """What a back end measured in one task.
 
     Attributes:
-        summary: metric to value in [0, 1], -1 where the ground truth has nothing to measure it by.
-        per_category: category id to AP, NaN where -1 stands in the summary; empty in LVIS style.
+        summary: the value of each metric, in [0, 1]. It is -1 where the ground truth has no object to measure with.
+        per_category: the AP of each category id, in [0, 1]. It is NaN where the ground truth has no object of the
+            category. LVIS style leaves the dict empty.
     """
 
     summary: dict[str, float]
@@ -40,10 +38,10 @@ class Scores(NamedTuple):
 
 
 class Backend(ABC):
-    """Scores detections against the annotations of a file.
+    """Scores detections against an annotation file.
 
     Args:
-        json_file: annotations in the format of COCO or LVIS.
+        json_file: path of the annotation file, in COCO's format or LVIS's.
     """
 
     @abstractmethod
@@ -51,21 +49,22 @@ class Backend(ABC):
 
     @abstractmethod
     def has_annotations(self) -> bool:
-        """Returns whether the file has annotations; that of a test set has none."""
+        """Returns whether the file has annotations. A test set's file usually has none."""
 
     @abstractmethod
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
-        """Scores one or more detections.
+    def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
+        """Scores detections, of which there must be at least one.
 
         Args:
-            task: "bbox", or "segm" for masks, whose area is then that of the mask.
-            max_dets: in COCO style, how many detections per image and class count; in LVIS style, how many an image
-                has at most.
+            detections: the detections of all images.
+            task: "bbox" compares boxes; "segm" compares masks and takes a detection's area from its mask.
+            max_dets: COCO style counts this many detections per image and class. LVIS style expects that no image has
+                more detections than this.
         """
 
 
 class HotCoco(Backend):
-    """hotcoco, in Rust: takes arrays, and is the fastest and smallest."""
+    """hotcoco in COCO style. It is written in Rust and reads detections from arrays."""
 
     def __init__(self, json_file: str) -> None:
         import hotcoco
@@ -75,20 +74,20 @@ class HotCoco(Backend):
     def has_annotations(self) -> bool:
         return bool(self.ground_truth.get_ann_ids())
 
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
+    def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
         from hotcoco import COCOeval
 
         evaluation = COCOeval(self.ground_truth, self._load(detections, task), task)
         self._run(evaluation, [1, 10, max_dets])
         return Scores(_coco_summary(evaluation.stats, max_dets), self._per_category(evaluation))
 
-    def _load(self, detections: Detections, task: str) -> Any:
+    def _load(self, detections: DetectionTable, task: str) -> Any:
         if task == "bbox":
             return self.ground_truth.load_res(detections.to_array())
         import hotcoco
 
         masks = detections.run_lengths()
-        results = self.ground_truth.load_res(detections.to_array(), segmentation=masks)
+        results = self.ground_truth.load_res(detections.to_array(), segmentation=list(masks))
         results.update_anns(ids=np.arange(len(masks)) + 1, area=np.asarray(hotcoco.mask.area(masks), dtype=np.float64))
         return results
 
@@ -97,10 +96,11 @@ class HotCoco(Backend):
         evaluation.params.max_dets = max_dets
         evaluation.evaluate()
         evaluation.accumulate()
-        evaluation.summary_lines()  # summarizes without printing
+        evaluation.summary_lines()  # computes the summary without printing it
 
     def _per_category(self, evaluation: Any) -> dict[int, float]:
-        # By name: reading the precision would copy arrays of 2.6 GB where there are 13,204 classes.
+        # hotcoco reports AP by class name. Its array of precisions has them by id, but to read that array is to copy
+        # it: 2.6 GB for V3Det's 13,204 classes. So only classes that share a name are evaluated again, by id.
         by_name = evaluation.results(per_class=True)["per_class"]
         names = {
             category["id"]: category["name"]
@@ -112,10 +112,10 @@ class HotCoco(Backend):
         return per_category | (self._of_categories(evaluation, repeated) if repeated else {})
 
     def _of_categories(self, evaluation: Any, category_ids: list[int]) -> dict[int, float]:
-        """AP of some categories, from an evaluation of these alone."""
+        """Returns the AP of these categories, which it evaluates once more without the others."""
         from hotcoco import COCOeval
 
-        part = COCOeval(self.ground_truth, evaluation.coco_dt, evaluation.params.iou_type)
+        part: Any = COCOeval(self.ground_truth, evaluation.coco_dt, evaluation.params.iou_type)
         part.params.cat_ids = category_ids
         self._run(part, evaluation.params.max_dets)
         return _ap_per_category(part.eval["precision"], part.params.cat_ids)
@@ -124,56 +124,18 @@ class HotCoco(Backend):
 class HotCocoLvis(HotCoco):
     """hotcoco in LVIS style."""
 
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
+    def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
         from hotcoco import LVISEval
 
-        # Marks the results as limited already; else the limit would be 300.
+        # LVISEval keeps 300 detections per image of results that are not marked as limited. This marks them.
         results = self._load(detections, task).cap_detections_per_image(None)
         evaluation = LVISEval(self.ground_truth, results, task)
         self._run(evaluation, [max_dets])
         return Scores(_lvis_summary(evaluation.stats, max_dets), {})
 
 
-class FasterCocoEval(Backend):
-    """faster-coco-eval, in C++."""
-
-    def __init__(self, json_file: str) -> None:
-        from faster_coco_eval import COCO
-
-        self.ground_truth = COCO(json_file)
-
-    def has_annotations(self) -> bool:
-        return bool(self.ground_truth.anns)
-
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
-        evaluation = self._run(detections, task, [1, 10, max_dets], lvis_style=False)
-        per_category = _ap_per_category(evaluation.eval["precision"], evaluation.params.catIds)
-        return Scores(_coco_summary(evaluation.stats, max_dets), per_category)
-
-    def _run(self, detections: Detections, task: str, max_dets: list[int], *, lvis_style: bool) -> Any:
-        from faster_coco_eval import COCOeval_faster
-
-        results = self.ground_truth.loadRes(detections.to_dicts(SHAPES[task]))
-        evaluation = COCOeval_faster(
-            self.ground_truth, results, task, lvis_style=lvis_style, print_function=logger.debug
-        )
-        evaluation.params.maxDets = max_dets
-        evaluation.run()
-        return evaluation
-
-
-class FasterCocoEvalLvis(FasterCocoEval):
-    """faster-coco-eval in LVIS style."""
-
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
-        stats = self._run(detections, task, [max_dets], lvis_style=True).all_stats
-        # Three places are kept for recalls at several limits of detections; one is used.
-        places = (*range(6), 14, 15, 16, 6, 9, 10, 11)
-        return Scores(_lvis_summary(stats[list(places)], max_dets), {})
-
-
 class PyCocoTools(Backend):
-    """pycocotools, COCO's own."""
+    """pycocotools, the official package of COCO."""
 
     def __init__(self, json_file: str) -> None:
         from pycocotools.coco import COCO
@@ -184,7 +146,7 @@ class PyCocoTools(Backend):
     def has_annotations(self) -> bool:
         return bool(self.ground_truth.anns)
 
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
+    def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
         with contextlib.redirect_stdout(io.StringIO()):
             results = self.ground_truth.loadRes(detections.to_dicts(SHAPES[task]))
             evaluation = COCOevalMaxDets(self.ground_truth, results, task)
@@ -197,7 +159,7 @@ class PyCocoTools(Backend):
 
 
 class LvisPackage(Backend):
-    """lvis, LVIS's own."""
+    """lvis, the official package of LVIS."""
 
     def __init__(self, json_file: str) -> None:
         from lvis import LVIS
@@ -207,43 +169,35 @@ class LvisPackage(Backend):
         except KeyError as error:
             if error.args != ("annotations",):
                 raise
-            self.ground_truth = None
+            self.ground_truth = None  # the file of a test set, which has no list of annotations
 
     def has_annotations(self) -> bool:
         return self.ground_truth is not None and bool(self.ground_truth.anns)
 
-    def score(self, detections: Detections, task: str, max_dets: int) -> Scores:
+    def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
         from lvis import LVISEval, LVISResults
 
         results = LVISResults(self.ground_truth, detections.to_dicts(SHAPES[task]), max_dets=-1)
         evaluation = LVISEval(self.ground_truth, results, task)
         evaluation.params.max_dets = max_dets
-        # lvis 0.5.3 says np.float, which NumPy 1.24 took away.
+        # lvis 0.5.3 uses np.float, which NumPy removed in 1.24.
         with mock.patch.object(np, "float", float, create=True):
             evaluation.run()
         return Scores({name: float(value) for name, value in evaluation.get_results().items()}, {})
 
 
-# By the package's name; the first that is installed is the default.
-COCO_BACKENDS: dict[str, type[Backend]] = {
-    "hotcoco": HotCoco,
-    "faster-coco-eval": FasterCocoEval,
-    "pycocotools": PyCocoTools,
-}
-LVIS_BACKENDS: dict[str, type[Backend]] = {
-    "hotcoco": HotCocoLvis,
-    "faster-coco-eval": FasterCocoEvalLvis,
-    "lvis": LvisPackage,
-}
+# The back ends of each style under their package's name. "auto" takes the first that is installed.
+COCO_BACKENDS: dict[str, type[Backend]] = {"hotcoco": HotCoco, "pycocotools": PyCocoTools}
+LVIS_BACKENDS: dict[str, type[Backend]] = {"hotcoco": HotCocoLvis, "lvis": LvisPackage}
 
 
 def choose_backend(name: str, backends: Mapping[str, type[Backend]]) -> str:
-    """Returns the name of an installed back end: `name`, or the first of `backends` for "auto".
+    """Returns the name of an installed back end: `name` itself, or for "auto" the first of `backends`.
 
     Raises:
-        ValueError: `name` is not among `backends`, or not installed.
+        ValueError: `backends` has no such name, or the package is not installed.
     """
-    installed = [package for package in backends if find_spec(package.replace("-", "_"))]
+    installed = [package for package in backends if find_spec(package)]
     if name == "auto" and installed:
         return installed[0]
     if name in installed:
@@ -259,20 +213,25 @@ def _quoted(names: Sequence[str] | Mapping[str, Any]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _coco_summary(stats: np.ndarray, max_dets: int) -> dict[str, float]:
-    """Names COCO's 12 numbers."""
+def _coco_summary(stats: Iterable[float], max_dets: int) -> dict[str, float]:
+    """Returns COCO's 12 numbers by their names."""
     recalls = ("AR1", "AR10", f"AR{max_dets}", "ARs", "ARm", "ARl")
-    return dict(zip((*COCO_METRICS, *recalls), stats.tolist(), strict=True))
+    return dict(zip((*COCO_METRICS, *recalls), map(float, stats), strict=True))
 
 
-def _lvis_summary(stats: np.ndarray, max_dets: int) -> dict[str, float]:
-    """Names LVIS's 13 numbers."""
+def _lvis_summary(stats: Iterable[float], max_dets: int) -> dict[str, float]:
+    """Returns LVIS's 13 numbers by their names."""
     recalls = (f"AR{area}@{max_dets}" for area in ("", "s", "m", "l"))
-    return dict(zip((*LVIS_METRICS, *recalls), stats.tolist(), strict=True))
+    return dict(zip((*LVIS_METRICS, *recalls), map(float, stats), strict=True))
 
 
 def _ap_per_category(precision: np.ndarray, category_ids: Sequence[int]) -> dict[int, float]:
-    """Averages the precision, (thresholds, recalls, categories, areas, limits), over all areas at the highest limit."""
+    """Returns each category's AP, the mean precision of objects of any size at the highest limit of detections.
+
+    Args:
+        precision: (IoU thresholds, recalls, categories, areas, limits). -1 stands where a category has no object.
+        category_ids: the ids along the third axis.
+    """
     per_category = {}
     for index, category_id in enumerate(category_ids):
         values = precision[:, :, index, 0, -1]

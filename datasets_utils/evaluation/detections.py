@@ -1,4 +1,4 @@
-"""Detections as arrays: what the evaluators hold of a data set's predictions."""
+"""The table in which evaluators keep a model's detections: NumPy arrays, one row per detection."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -12,16 +12,18 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Detections:
-    """Detections of one image or many, 32 bytes each; a mask adds its compressed run lengths.
+class DetectionTable:
+    """The detections of one image or of many.
+
+    A detection takes 32 bytes. A mask takes its compressed run lengths and about 50 bytes more.
 
     Attributes:
         image_ids: (N,) int64.
-        boxes_xywh_abs: (N, 4) float32, pixels; left, top, width, height.
+        boxes_xywh_abs: (N, 4) float32: left, top, width and height in pixels.
         scores: (N,) float32.
-        category_ids: (N,) int32, the data set's own ids.
-        masks: (N,) objects, bytes: run lengths in COCO's compressed form. None where there are no masks.
-        mask_sizes: (N, 2) int32, height and width. None where there are no masks.
+        category_ids: (N,) int32: the ids that the data set's annotation file gives to the classes.
+        masks: (N,) objects of type bytes: run lengths in COCO's compressed form. None if the model predicts no masks.
+        mask_sizes: (N, 2) int32: height and width of each mask. None if the model predicts no masks.
     """
 
     image_ids: np.ndarray
@@ -33,15 +35,18 @@ class Detections:
 
     @classmethod
     def from_instances(cls, image_id: int, instances: Instances, category_ids: np.ndarray) -> Self:
-        """Takes the `pred_boxes`, `scores`, `pred_classes` and, if there, `pred_masks` (N, H, W) of one image.
+        """Makes the table of one image from a model's output.
 
         Args:
-            category_ids: (K,) the data set's id of each class.
+            image_id: the image's id in the annotation file.
+            instances: N detections with `pred_boxes`, `scores` and `pred_classes`. `pred_masks` (N, H, W) may be
+                missing.
+            category_ids: (K,) the data set's category id of each class.
 
         Raises:
-            ValueError: a class is not among the K, or a box or a score is not finite.
+            ValueError: a class is not one of the K, or a box or a score is not finite.
         """
-        # Copies: a view would keep all of the model's outputs in memory.
+        # The arrays are copies, because a view would keep all outputs of the model in memory.
         boxes = np.array(instances.pred_boxes.tensor.float().numpy(force=True))
         scores = np.array(instances.scores.float().numpy(force=True))
         classes = instances.pred_classes.numpy(force=True)
@@ -61,9 +66,10 @@ class Detections:
         return cls(*columns, masks, np.full((len(boxes), 2), instances.pred_masks.shape[1:], dtype=np.int32))
 
     @classmethod
-    def concatenate(cls, parts: Sequence["Detections"]) -> Self:
-        """Returns the detections of at least one part, one behind the other."""
-        parts = [part for part in parts if len(part)] or parts[:1]  # an image without detections may lack masks
+    def concatenate(cls, tables: Sequence[Self]) -> Self:
+        """Returns one table with the rows of all `tables`, of which there must be at least one."""
+        # Empty tables are left out, as that of an image without detections may lack the columns of the masks.
+        parts = [table for table in tables if len(table)] or tables[:1]
         return parts[0]._each_column(lambda name: np.concatenate([getattr(part, name) for part in parts]))
 
     def __len__(self) -> int:
@@ -71,30 +77,38 @@ class Detections:
 
     @property
     def nbytes(self) -> int:
-        """Returns the bytes of the arrays and of the masks that they point to."""
-        arrays = [self.image_ids, self.boxes_xywh_abs, self.scores, self.category_ids]
-        if self.masks is None:
-            return sum(array.nbytes for array in arrays)
-        return sum(array.nbytes for array in (*arrays, self.masks, self.mask_sizes)) + sum(map(getsizeof, self.masks))
+        """The bytes that the arrays and the masks' run lengths take."""
+        size = sum(getattr(self, name).nbytes for name in self._columns())
+        return size if self.masks is None else size + sum(map(getsizeof, self.masks))
 
     def highest(self, count: int) -> Self:
-        """Returns the `count` detections of the highest scores; among equal ones the first."""
+        """Returns the `count` detections with the highest scores. Of equal scores the first rows are taken."""
         order = np.argsort(-self.scores, kind="stable")[:count]
         return self._each_column(lambda name: getattr(self, name)[order])
 
     def run_lengths(self) -> list[dict[str, Any]]:
-        """Returns the masks as pycocotools has them: `{"size": [height, width], "counts": bytes}`."""
+        """Returns the masks in pycocotools' form, `{"size": [height, width], "counts": bytes}`.
+
+        Raises:
+            ValueError: the table has no masks.
+        """
+        if self.masks is None or self.mask_sizes is None:
+            raise ValueError(f"these {len(self)} detections have no masks; their model must predict masks")
         pairs = zip(self.mask_sizes.tolist(), self.masks, strict=True)
         return [{"size": size, "counts": counts} for size, counts in pairs]
 
     def to_array(self) -> np.ndarray:
         """Returns (N, 7) float64: image id, left, top, width, height, score, category id."""
-        # int64 and float32 together become float64, which holds both.
+        # NumPy makes float64 of int64 and float32 columns. It holds every float32, and ids up to 2**53.
         return np.column_stack((self.image_ids, self.boxes_xywh_abs, self.scores, self.category_ids))
 
     def to_dicts(self, *shapes: str) -> list[dict[str, Any]]:
-        """Returns one dict per detection in COCO's result format, with `shapes` of "bbox" and, where there are masks,
-        "segmentation"."""
+        """Returns one dict per detection, in COCO's result format.
+
+        Args:
+            shapes: which of the keys "bbox" and "segmentation" the dicts have. Without masks there is no
+                "segmentation".
+        """
         columns = {"image_id": self.image_ids.tolist(), "category_id": self.category_ids.tolist()}
         if "bbox" in shapes:
             columns["bbox"] = self.boxes_xywh_abs.tolist()
@@ -103,9 +117,13 @@ class Detections:
             columns["segmentation"] = self.run_lengths()
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _each_column(self, column: Callable[[str], np.ndarray]) -> Self:
-        names = [field.name for field in fields(self) if getattr(self, field.name) is not None]
-        return type(self)(**{name: column(name) for name in names})
+    def _columns(self) -> list[str]:
+        """Returns the names of the columns that this table has."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+    def _each_column(self, change: Callable[[str], np.ndarray]) -> Self:
+        """Returns a table with the columns that `change` returns for their names."""
+        return type(self)(**{name: change(name) for name in self._columns()})
 
 
 def _encode(mask: Tensor) -> bytes:

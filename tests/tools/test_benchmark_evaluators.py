@@ -11,7 +11,7 @@ SMALL = ["--images", "20", "--boxes", "600", "--classes", "7"]
 def test_compares_the_back_ends(monkeypatch, capsys):
     # In this process, as each new one takes seconds to import PyTorch.
     monkeypatch.setattr("tools.benchmark_evaluators.in_new_process", lambda function, *arguments: function(*arguments))
-    main([*SMALL, "--skip", "faster-coco-eval"])
+    main(SMALL)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("20 images, 600 boxes, 7 classes, max_dets 100")
     assert [line.split()[0] for line in lines[2:]] == ["none", "hotcoco", "pycocotools"]
@@ -24,7 +24,7 @@ def test_new_processes_are_new():
 
 def test_a_back_end_that_is_missing_ends_it(monkeypatch):
     monkeypatch.setattr("datasets_utils.evaluation.backends.find_spec", lambda module: None)
-    with pytest.raises(SystemExit, match="error: .*'hotcoco' is not installed"):
+    with pytest.raises(SystemExit, match="error: .*'hotcoco'"):
         main(SMALL)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from datasets_utils.evaluation.detections import Detections
+from datasets_utils.evaluation.detections import DetectionTable
 
 CATEGORY_IDS = np.array([4, 9])
 
@@ -19,7 +19,7 @@ def instances(boxes, scores, classes, masks=None):
 
 def of_image(image_id=7, masks=None):
     two = instances([[1.0, 2, 4, 6], [0, 0, 8, 1.5]], [0.25, 0.75], [1, 0], masks)
-    return Detections.from_instances(image_id, two, CATEGORY_IDS)
+    return DetectionTable.from_instances(image_id, two, CATEGORY_IDS)
 
 
 def test_boxes_become_corner_and_size_and_classes_the_data_sets_ids():
@@ -41,7 +41,7 @@ def test_masks_return_from_their_run_lengths():
 def test_the_highest_scores_are_kept_and_of_equal_ones_the_first():
     boxes = [[float(i), 0, 10, 10] for i in range(4)]
     masks = torch.eye(4, dtype=torch.bool)[..., None].expand(4, 4, 3)
-    four = Detections.from_instances(1, instances(boxes, [0.5, 0.9, 0.5, 0.5], [0] * 4, masks), CATEGORY_IDS)
+    four = DetectionTable.from_instances(1, instances(boxes, [0.5, 0.9, 0.5, 0.5], [0] * 4, masks), CATEGORY_IDS)
     kept = four.highest(3)
     assert kept.boxes_xywh_abs[:, 0].tolist() == [1, 0, 2]
     assert mask_util.decode(kept.run_lengths())[:, 0].argmax(0).tolist() == [1, 0, 2]
@@ -49,12 +49,12 @@ def test_the_highest_scores_are_kept_and_of_equal_ones_the_first():
 
 
 def test_parts_are_put_together_though_an_image_without_detections_has_no_masks():
-    empty = Detections.from_instances(3, instances([], [], []), CATEGORY_IDS)
+    empty = DetectionTable.from_instances(3, instances([], [], []), CATEGORY_IDS)
     masks = torch.ones(2, 6, 8, dtype=torch.bool)
-    together = Detections.concatenate([empty, of_image(1, masks), of_image(2, masks)])
+    together = DetectionTable.concatenate([empty, of_image(1, masks), of_image(2, masks)])
     assert together.image_ids.tolist() == [1, 1, 2, 2]
     assert len(together.run_lengths()) == 4
-    assert len(Detections.concatenate([empty, empty])) == 0
+    assert len(DetectionTable.concatenate([empty, empty])) == 0
 
 
 def test_nothing_of_the_models_outputs_is_kept_alive():
@@ -75,4 +75,4 @@ def test_nothing_of_the_models_outputs_is_kept_alive():
 )
 def test_impossible_detections_are_named(boxes, score, class_id, message):
     with pytest.raises(ValueError, match=message):
-        Detections.from_instances(5, instances([boxes], [score], [class_id]), CATEGORY_IDS)
+        DetectionTable.from_instances(5, instances([boxes], [score], [class_id]), CATEGORY_IDS)
