@@ -14,14 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import LazyConfig, instantiate  # noqa: E402
+from detectron2.config import instantiate  # noqa: E402
 from detectron2.data import MetadataCatalog  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
 from datasets_utils.check import check_coco_format, mended  # noqa: E402
 from datasets_utils.coco_format import CocoFiles, require_named  # noqa: E402
 from datasets_utils.register import require_data  # noqa: E402
-from projects.diffu_base.config.checks import check_overrides  # noqa: E402
+from projects.diffu_base import get_config  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def check(args: argparse.Namespace) -> int:
     """Print the reports of ``args``; returns the exit status."""
     if args.config_file:
-        cfg = LazyConfig.load(args.config_file)
-        check_overrides(cfg, args.words)
-        sets = list(files_of(LazyConfig.apply_overrides(cfg, args.words)))
+        sets = list(files_of(get_config(args.config_file, *args.words)))
     else:
         sets = [CocoFiles(*args.words, class_file=args.words[0])]
     num_faults = 0

@@ -1,52 +1,14 @@
-"""The demo's data, schedule and sizes: any model of the DETR family, small, on two CPU cores in minutes."""
+"""The demo's data and schedule: a small model of any family is trained from scratch on two CPU cores in minutes."""
 
-from detectron2.config import LazyCall as L
-from detectron2.layers import ShapeSpec
-from detectron2.modeling.backbone import ResNet
-from detectron2.modeling.backbone.resnet import BasicBlock
-from omegaconf import DictConfig
+from projects.diffu_base import get_config
+from projects.diffu_base.config.schedules import set_schedule
 
-from .data.digit_scenes import dataloader, digit_scenes
-from .optim import AdamW as optimizer
-from .schedules import multistep
-from .train_ema import train
+_cfg = get_config("common/coco_run_ema")
+_cfg.update(get_config("common/data/digit_scenes"))
+_cfg.train.update(init_checkpoint="", eval_period=450, seed=0)
+_cfg.train.model_ema.decay = 0.99
+_cfg.optimizer.lr = 5e-4
+_cfg.optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
+set_schedule(_cfg, 1800, [1500], warmup_iters=50)
 
-train.max_iter = 1800
-train.eval_period = 450
-train.model_ema.decay = 0.99
-train.seed = 0
-lr_multiplier = multistep(train.max_iter, [train.max_iter * 5 // 6], warmup_iters=50)
-optimizer.lr = 5e-4
-optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
-
-
-def make_small_resnet(resnet: DictConfig) -> None:
-    """Shrink a ResNet in place to one block per stage, trained from scratch."""
-    resnet.freeze_at = 0
-    resnet.stem.update(out_channels=32, norm="BN")
-    resnet.stages = [
-        L(ResNet.make_stage)(
-            block_class=BasicBlock,
-            num_blocks=1,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            stride_per_block=[stride],
-            norm="BN",
-        )
-        for in_channels, out_channels, stride in ((32, 32, 1), (32, 64, 2), (64, 128, 2), (128, 192, 2))
-    ]
-
-
-def make_small(model: DictConfig) -> None:
-    """Shrink every part of `model` in place, for ten classes of digits."""
-    make_small_resnet(model.backbone)
-    model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 64), (4, 128), (5, 192))}
-    model.embed_dim = 128
-    model.transformer.num_feature_levels = 3  # a fourth would be 3 by 3 pixels
-    model.transformer.encoder.update(num_layers=2, feedforward_dim=256)
-    model.transformer.decoder.update(num_layers=3, feedforward_dim=256)
-    model.num_classes = 10
-    model.num_queries = 200
-    model.select_box_nums_for_evaluation = 100
-    if "dn_number" in model:
-        model.dn_number = 20
+globals().update(_cfg)

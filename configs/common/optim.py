@@ -5,7 +5,7 @@ from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.optim import param_groups
 
-AdamW = L(torch.optim.AdamW)(
+optimizer = L(torch.optim.AdamW)(
     # tools/train_net.py puts the model in as params.model
     params=L(param_groups)(base_lr="${..lr}", backbone_lr_factor=0.1, weight_decay_norm=0.0),
     lr=1e-4,

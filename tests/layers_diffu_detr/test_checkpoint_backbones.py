@@ -11,8 +11,8 @@ from detectron2.modeling import FPN
 from torch import nn
 from torch.testing import assert_close
 
-from configs.common.backbones import swin_base_224
 from layers_diffu_detr.checkpoint import load_weights
+from projects.diffu_base.config.backbones import swin as swin_config
 from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 from projects.diffu_base.modeling.backbones.timm_backbone import TimmBackbone
 from tests.support.golden import fill, full_size_keys
@@ -147,7 +147,7 @@ def test_released_diffu_dino_with_swin_fits_its_config():
 
 
 def test_released_diffusion_inst_with_swin_fits_a_pyramid():
-    swin = copy.deepcopy(swin_base_224)
+    swin = swin_config("base", image_size=224)
     swin.out_indices = (0, 1, 2, 3)
     with torch.device("meta"):
         model = nn.Module()

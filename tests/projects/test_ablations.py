@@ -10,6 +10,7 @@ import torch
 from detectron2.config import LazyConfig, instantiate
 from omegaconf import DictConfig
 
+from projects.diffu_base.config.files import find_config
 from tests.projects.diffusion_inst import tiny as diffusion_inst
 from tests.support.config_trees import slots_that_differ
 from tests.support.detection import image
@@ -57,8 +58,8 @@ FILES = sorted(
 
 def base_of(path: Path) -> Path:
     """The config that an ablation starts from."""
-    (base,) = re.findall(r'base_run\(__file__, "(.*?)"\)', path.read_text())
-    return (path.parent / base).resolve()
+    (base,) = re.findall(r'^_cfg = get_config\("(.*?)"\)', path.read_text(), flags=re.MULTILINE)
+    return find_config(base)
 
 
 @functools.cache

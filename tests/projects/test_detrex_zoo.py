@@ -6,8 +6,8 @@ from detectron2.config import LazyConfig, instantiate
 from detectron2.modeling import backbone as detectron2_backbone
 from omegaconf import DictConfig
 
-from configs.common import backbones
 from layers_diffu_detr.checkpoint import load_weights
+from projects.diffu_base.config import backbones
 from tests.support.detrex_checkout import CHECKOUT
 from tests.support.tiny_models import ROOT
 
@@ -15,7 +15,7 @@ from tests.support.tiny_models import ROOT
 def our_config(path: str, swin: str | None = None) -> DictConfig:
     config = LazyConfig.load(str(ROOT / "projects" / path)).model
     if swin is not None:
-        backbones.use_backbone(config, getattr(backbones, swin))
+        backbones.use_backbone(config, backbones.swin(swin, image_size=224))
     return config
 
 
@@ -31,7 +31,7 @@ def our_config(path: str, swin: str | None = None) -> DictConfig:
         (
             "dino/configs/dino-swin/dino_swin_tiny_224_4scale_12ep",
             "diffu_dino/configs/models/dino_r50.py",
-            "swin_tiny_224",
+            "tiny",
         ),
         (
             "dino/configs/dino-swin/dino_swin_base_384_4scale_12ep",

@@ -1,10 +1,12 @@
 """As custom_config.py, with a tiny DiffusionInst: a model with masks."""
 
+from projects.diffu_base import get_config
 from tests.projects.diffusion_inst.tiny import shrink
 
-from ...projects.diffusion_inst.configs.models.diffusion_inst_r50 import model
-from .custom_config import data, data_check, dataloader, lr_multiplier, num_classes, optimizer, train  # noqa: F401
+_cfg = get_config(__file__.replace("custom_inst_config", "custom_config"))
+_cfg.model = get_config("diffusion_inst/models/diffusion_inst_r50").model
+shrink(_cfg.model, num_classes=_cfg.num_classes)
+_cfg.model.sampler.seed = 0
+_cfg.dataloader.train.mapper.mask_on = True
 
-shrink(model, num_classes=num_classes)
-model.sampler.seed = 0
-dataloader.train.mapper.mask_on = True
+globals().update(_cfg)

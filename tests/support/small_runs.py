@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from detectron2.config import LazyCall as L
-from detectron2.config import LazyConfig
 from detectron2.modeling.backbone import ResNet
 from detectron2.modeling.backbone.resnet import BasicBlock
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from configs.common.backbones import use_backbone
+from projects.diffu_base import get_config
+from projects.diffu_base.config.backbones import use_backbone
 from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 
 # Keys that a config may have, and what they become. Classes, slots, sampler, optimizer and data stay the config's.
@@ -43,7 +43,7 @@ CHANNELS = (8, 8, 16, 24, 32)  # of a ResNet's stem and stages
 @functools.cache
 def small_run(config_file: str) -> DictConfig:
     """The config of `config_file` with a tiny backbone, few layers and queries, small images and two iterations."""
-    cfg = LazyConfig.load(config_file)
+    cfg = get_config(config_file)
     for key, value in SIZES.items():
         if OmegaConf.select(cfg, key) is not None:
             OmegaConf.update(cfg, key, value)

@@ -32,7 +32,7 @@ dataloader.train = L(build_train_loader)(
         ],
         is_train=True,
         mask_on=False,
-        img_format="RGB",
+        img_format="${oc.select:model.input_format,RGB}",  # the order of channels that the model expects
     ),
     total_batch_size=16,
     num_workers=4,

@@ -8,8 +8,9 @@ The classes are the categories of the training file; `model.num_classes = num_cl
 from detectron2.config import LazyCall as L
 
 from datasets_utils.coco_format import CocoFiles, check_before_training, count_classes, register_coco_format
+from projects.diffu_base import get_config
 
-from .coco_detr import dataloader
+dataloader = get_config("common/data/coco_detr").dataloader
 
 data = dict(
     train_json="",

@@ -4,8 +4,9 @@ from detectron2.config import LazyCall as L
 
 from datasets_utils import FastResizeShortestEdge
 from datasets_utils.digit_scenes import DigitSceneSettings
+from projects.diffu_base import get_config
 
-from .coco_detr import dataloader
+dataloader = get_config("common/data/coco_detr").dataloader
 
 digit_scenes = L(DigitSceneSettings)(
     num_train=1000,

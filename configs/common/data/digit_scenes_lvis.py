@@ -8,9 +8,10 @@ from detectron2.config import LazyCall as L
 from datasets_utils.digit_scenes.lvis_format import LvisFormat
 from datasets_utils.evaluation import LvisStyleEvaluator
 from datasets_utils.sampling import build_repeat_factor_loader
+from projects.diffu_base import get_config
 
-from .digit_scenes import dataloader, digit_scenes
-
+_cfg = get_config("common/data/digit_scenes")
+digit_scenes, dataloader = _cfg.digit_scenes, _cfg.dataloader
 digit_scenes.train_class_weights = (1000, 600, 350, 180, 28, 20, 14, 1.5, 1.5, 1.5)
 digit_scenes.lvis = L(LvisFormat)(rare=10, common=100, absent_share=0.5, open_share=0.1)
 

@@ -4,8 +4,9 @@ from detectron2.config import LazyCall as L
 
 from datasets_utils.evaluation import LvisStyleEvaluator
 from datasets_utils.sampling import build_repeat_factor_loader
+from projects.diffu_base import get_config
 
-from .coco_detr import dataloader
+dataloader = get_config("common/data/coco_detr").dataloader
 
 dataloader.train._target_ = build_repeat_factor_loader
 dataloader.train.repeat_thresh = 0.001

@@ -2,8 +2,9 @@
 authors have it. docs/datasets.md says what their evaluator does besides."""
 
 from datasets_utils.sampling import build_repeat_factor_loader
+from projects.diffu_base import get_config
 
-from .coco_detr import dataloader
+dataloader = get_config("common/data/coco_detr").dataloader
 
 dataloader.train._target_ = build_repeat_factor_loader
 dataloader.train.repeat_thresh = 0.001

@@ -1,11 +1,11 @@
 """DiffuAlignDETR, ResNet-50, COCO, 24 epochs. 51.9 AP in the paper."""
 
-from ....configs.common.data.coco_detr import dataloader
-from ....configs.common.optim import AdamW as optimizer
-from ....configs.common.schedules import lr_multiplier_24ep as lr_multiplier
-from ....configs.common.train_ema import train
-from .models.diffu_aligndetr_r50 import model
+from projects.diffu_base import get_config
+from projects.diffu_base.config.schedules import set_coco_schedule
 
-train.init_checkpoint = "detectron2://ImageNetPretrained/torchvision/R-50.pkl"
-train.output_dir = "./output/diffu_aligndetr_r50_4scales_24ep"
-train.max_iter = 180000  # 24 epochs of 7,500 iterations
+_cfg = get_config("common/coco_run_ema")
+_cfg.model = get_config("diffu_align_detr/models/diffu_aligndetr_r50").model
+_cfg.train.output_dir = "./output/diffu_aligndetr_r50_4scales_24ep"
+set_coco_schedule(_cfg, epochs=24)
+
+globals().update(_cfg)

@@ -1,14 +1,12 @@
 """Reading a configuration: overrides that must fit it, and values that are checked before anything runs."""
 
 import argparse
-import difflib
-import os
-from collections.abc import Sequence
-from typing import Any
 
 import torch
-from detectron2.config import LazyConfig, instantiate
-from omegaconf import DictConfig, ListConfig
+from detectron2.config import instantiate
+from omegaconf import DictConfig
+
+from .files import get_config
 
 AMP_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,53 +19,10 @@ def load_config(args: argparse.Namespace) -> DictConfig:
     """
     if late := [opt for opt in args.opts or [] if opt.startswith("--")]:
         raise ValueError(f"{late[0]} comes after key=value overrides; options come before them")
-    if not os.path.isfile(args.config_file):
-        raise ValueError(f"--config-file {args.config_file!r}: no such file")
-    cfg = LazyConfig.load(args.config_file)
-    overrides = list(args.opts or [])
-    check_overrides(cfg, overrides)
-    cfg = LazyConfig.apply_overrides(cfg, overrides)
+    cfg = get_config(args.config_file, *(args.opts or []))
     check_config(cfg)
     cfg.train.device = resolve_device(cfg.train.device, num_gpus=args.num_gpus)
     return cfg
-
-
-def check_overrides(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse overrides of keys that do not exist, which would change nothing.
-
-    ``+key=value`` adds a key. Arguments of a LazyCall can always be added: a wrong one fails when it is called.
-
-    Raises:
-        ValueError: naming the override and the keys that come close.
-    """
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals:
-            raise ValueError(f"override {override!r} is not of the form key=value")
-        if not key.startswith("+"):
-            _check_key(cfg, key)
-
-
-def _check_key(cfg: DictConfig, key: str) -> None:
-    node: Any = cfg
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-            continue
-        if isinstance(node, DictConfig):
-            if part in node.keys():
-                node = node[part]
-                continue
-            if "_target_" in node.keys():
-                return
-        known = [str(name) for name in node.keys()] if isinstance(node, DictConfig) else []
-        close = difflib.get_close_matches(part, known, n=3) or known
-        prefix = ".".join(parts[:depth])
-        raise ValueError(
-            f"override {key!r}: there is no {part!r} in {prefix or 'the config'}; "
-            f"there is {', '.join(close) or 'nothing to set'} (+{key}=... adds a key)"
-        )
 
 
 def check_config(cfg: DictConfig) -> None:

@@ -1,8 +1,12 @@
 """The demo with DiffuAlignDETR: small, on digit scenes."""
 
-from .....configs.common.digits_demo import dataloader, digit_scenes, lr_multiplier, make_small, optimizer, train
-from ..models.diffu_aligndetr_r50 import model
+from projects.diffu_base import get_config
+from projects.diffu_base.config.small import make_small
 
-make_small(model)
-model.sampler.seed = 0
-train.output_dir = "./output/digits_diffu_aligndetr"
+_cfg = get_config("common/digits_demo")
+_cfg.model = get_config("diffu_align_detr/models/diffu_aligndetr_r50").model
+make_small(_cfg.model)
+_cfg.model.sampler.seed = 0
+_cfg.train.output_dir = "./output/digits_diffu_aligndetr"
+
+globals().update(_cfg)

@@ -1,8 +1,9 @@
 """Ablation: the encoder's best features as content queries, in place of learned ones."""
 
-from .....configs.common.base_run import base_run
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_detr_content_encoder"
+_cfg = get_config("diffu_detr/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_detr_content_encoder"
+_cfg.model.transformer.tgt_embed = None
 
-model.transformer.tgt_embed = None
+globals().update(_cfg)

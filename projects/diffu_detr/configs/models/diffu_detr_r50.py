@@ -4,9 +4,10 @@ from detectron2.config import LazyCall as L
 from torch import nn
 
 from layers_diffu_detr.bbox_embedd import build_ref_point_head
+from projects.diffu_base import get_config
+from projects.diffu_base.config.diffusion import add_diffusion
 
-from .....configs.common.diffusion import add_diffusion
-from .deformable_detr_r50 import model
+model = get_config("diffu_detr/models/deformable_detr_r50").model
 
 add_diffusion(model)
 # The queries' content is learned, their positions follow the boxes from layer to layer.

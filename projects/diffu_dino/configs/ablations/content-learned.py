@@ -3,9 +3,10 @@
 from detectron2.config import LazyCall as L
 from torch import nn
 
-from .....configs.common.base_run import base_run
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../dino-resnet/coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_dino_content_learned"
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_dino_content_learned"
+_cfg.model.transformer.tgt_embed = L(nn.Embedding)(num_embeddings="${...num_queries}", embedding_dim="${...embed_dim}")
 
-model.transformer.tgt_embed = L(nn.Embedding)(num_embeddings="${...num_queries}", embedding_dim="${...embed_dim}")
+globals().update(_cfg)

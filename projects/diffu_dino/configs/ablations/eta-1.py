@@ -3,10 +3,10 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.ldm.ddim import ReleasedUpdate
+from projects.diffu_base import get_config
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_dino_eta_1"
+_cfg.model.sampler.update = L(ReleasedUpdate)(eta=1.0)
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../dino-resnet/coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_dino_eta_1"
-
-model.sampler.update = L(ReleasedUpdate)(eta=1.0)
+globals().update(_cfg)

@@ -3,10 +3,10 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.denoising import CentreFiller
+from projects.diffu_base import get_config
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_dino_filler_centre"
+_cfg.model.diffused_queries.filler = L(CentreFiller)()
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../dino-resnet/coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_dino_filler_centre"
-
-model.diffused_queries.filler = L(CentreFiller)()
+globals().update(_cfg)

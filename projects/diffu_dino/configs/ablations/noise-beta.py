@@ -3,10 +3,10 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.ldm.diffusion import BetaNoise
+from projects.diffu_base import get_config
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_dino_noise_beta"
+_cfg.model.diffusion.noise = L(BetaNoise)(scale="${..signal_scale}")
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../dino-resnet/coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_dino_noise_beta"
-
-model.diffusion.noise = L(BetaNoise)(scale="${..signal_scale}")
+globals().update(_cfg)

@@ -2,12 +2,12 @@
 
 from detectron2.config import LazyCall as L
 
+from projects.diffu_base import get_config
 from projects.diffu_detr.modeling.proposals import ChosenObjectness, FirstClassScore
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_dino_proposals_objectness"
+_cfg.model.transformer.ranking = L(FirstClassScore)()
+_cfg.model.transformer.supervision = L(ChosenObjectness)()
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../dino-resnet/coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_dino_proposals_objectness"
-
-model.transformer.ranking = L(FirstClassScore)()
-model.transformer.supervision = L(ChosenObjectness)()
+globals().update(_cfg)

@@ -3,10 +3,10 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.ldm.schedule import sqrt_betas
+from projects.diffu_base import get_config
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.train.output_dir = "./output/ablations/diffu_dino_schedule_sqrt"
+_cfg.model.diffusion.betas = L(sqrt_betas)(num_timesteps=100)
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../dino-resnet/coco-r50-4scales-50ep.py")
-train.output_dir = "./output/ablations/diffu_dino_schedule_sqrt"
-
-model.diffusion.betas = L(sqrt_betas)(num_timesteps=100)
+globals().update(_cfg)

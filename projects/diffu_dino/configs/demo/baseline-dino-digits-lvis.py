@@ -1,7 +1,9 @@
 """The baseline of the long-tailed demo: a small DINO."""
 
-from .....configs.common.base_run import base_run
-from .....configs.common.data.digit_scenes_lvis import dataloader, digit_scenes
+from projects.diffu_base import get_config
 
-lr_multiplier, model, optimizer, train = base_run(__file__, "baseline-dino-digits.py")[1:]
-train.output_dir = "./output/digits_lvis_dino"
+_cfg = get_config("diffu_dino/demo/baseline-dino-digits")
+_cfg.update(get_config("common/data/digit_scenes_lvis"))
+_cfg.train.output_dir = "./output/digits_lvis_dino"
+
+globals().update(_cfg)

@@ -1,7 +1,9 @@
 """The demo on digit scenes with a long tail, in LVIS's format: APr, APc and APf beside AP."""
 
-from .....configs.common.base_run import base_run
-from .....configs.common.data.digit_scenes_lvis import dataloader, digit_scenes
+from projects.diffu_base import get_config
 
-lr_multiplier, model, optimizer, train = base_run(__file__, "digits.py")[1:]
-train.output_dir = "./output/digits_lvis"
+_cfg = get_config("diffu_dino/demo/digits")
+_cfg.update(get_config("common/data/digit_scenes_lvis"))
+_cfg.train.output_dir = "./output/digits_lvis"
+
+globals().update(_cfg)

@@ -2,12 +2,15 @@
 
 from detectron2.config import LazyCall as L
 
+from projects.diffu_base import get_config
+from projects.diffu_base.config.small import make_small
 from projects.diffu_base.modeling.criterion import TargetsAsGiven
 
-from .....configs.common.digits_demo import dataloader, digit_scenes, lr_multiplier, make_small, optimizer, train
-from ..models.diffu_dino_r50 import model
+_cfg = get_config("common/digits_demo")
+_cfg.model = get_config("diffu_dino/models/diffu_dino_r50").model
+make_small(_cfg.model)
+_cfg.model.criterion.encoder_targets = L(TargetsAsGiven)()  # teaches the new backbone the classes sooner
+_cfg.model.sampler.seed = 0
+_cfg.train.output_dir = "./output/digits"
 
-make_small(model)
-model.criterion.encoder_targets = L(TargetsAsGiven)()  # teaches the new backbone the classes sooner
-model.sampler.seed = 0
-train.output_dir = "./output/digits"
+globals().update(_cfg)

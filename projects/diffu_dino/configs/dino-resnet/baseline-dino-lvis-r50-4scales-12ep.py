@@ -1,12 +1,13 @@
 """The baseline: DINO, ResNet-50, LVIS v1, 12 epochs. 26.5 AP in the paper."""
 
-from .....configs.common.base_run import base_run
-from ..models.dino_r50 import model
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, _, optimizer, train = base_run(__file__, "lvis-r50-4scales-12ep.py")
-train.output_dir = "./output/dino_r50_4scales_lvis_12ep"
+_cfg = get_config("diffu_dino/dino-resnet/lvis-r50-4scales-12ep")
+_cfg.model = get_config("diffu_dino/models/dino_r50").model
+_cfg.model.num_classes = 1203
+_cfg.model.backbone.freeze_at = -1  # no stage frozen
+_cfg.model.dn_number = 300
+_cfg.model.criterion.weight_dict.loss_class = 2.0
+_cfg.train.output_dir = "./output/dino_r50_4scales_lvis_12ep"
 
-model.num_classes = 1203
-model.backbone.freeze_at = -1  # no stage frozen
-model.dn_number = 300
-model.criterion.weight_dict.loss_class = 2.0
+globals().update(_cfg)

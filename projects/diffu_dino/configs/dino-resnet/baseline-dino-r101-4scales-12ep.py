@@ -1,15 +1,11 @@
 """The baseline: DINO, ResNet-101, COCO, 12 epochs, as in detrex. 50.0 AP in the paper."""
 
-from .....configs.common.backbones import RESNET_101_WEIGHTS
-from .....configs.common.data.coco_detr import dataloader
-from .....configs.common.optim import AdamW as optimizer
-from .....configs.common.schedules import lr_multiplier_12ep as lr_multiplier
-from .....configs.common.train import train
-from ..models.dino_r50 import model
+from projects.diffu_base import get_config
+from projects.diffu_base.config.backbones import RESNET_101_WEIGHTS
 
-train.init_checkpoint = RESNET_101_WEIGHTS
-train.output_dir = "./output/dino_r101_4scales_12ep"
-train.max_iter = 90000  # 12 epochs of 7,500 iterations
-train.clip_grad.enabled = True
+_cfg = get_config("diffu_dino/dino-resnet/baseline-dino-r50-4scales-12ep")
+_cfg.model.backbone.stages.depth = 101
+_cfg.train.init_checkpoint = RESNET_101_WEIGHTS
+_cfg.train.output_dir = "./output/dino_r101_4scales_12ep"
 
-model.backbone.stages.depth = 101
+globals().update(_cfg)

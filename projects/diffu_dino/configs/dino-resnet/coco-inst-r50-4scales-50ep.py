@@ -1,11 +1,13 @@
 """DiffuDINO with masks, ResNet-50, COCO, 50 epochs. Beyond the papers."""
 
-from .....configs.common.base_run import base_run
-from ..models.diffu_dino_inst_r50 import model
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, _, optimizer, train = base_run(__file__, "coco-r50-4scales-50ep.py")
-train.output_dir = "./output/diffu_dino_inst_r50_4scales_50ep"
-dataloader.train.mapper.mask_on = True
-model.backbone.freeze_at = -1  # no stage frozen
-model.dn_number = 300
-model.criterion.weight_dict.loss_class = 2.0
+_cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")
+_cfg.model = get_config("diffu_dino/models/diffu_dino_inst_r50").model
+_cfg.model.backbone.freeze_at = -1  # no stage frozen
+_cfg.model.dn_number = 300
+_cfg.model.criterion.weight_dict.loss_class = 2.0
+_cfg.dataloader.train.mapper.mask_on = True
+_cfg.train.output_dir = "./output/diffu_dino_inst_r50_4scales_50ep"
+
+globals().update(_cfg)

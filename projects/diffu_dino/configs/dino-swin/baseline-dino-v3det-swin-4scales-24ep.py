@@ -1,9 +1,10 @@
 """The baseline: DINO, Swin-B, V3Det, 24 epochs. 42.0 AP in the paper."""
 
-from .....configs.common.base_run import base_run
-from ..models.dino_swin_base_384 import model
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, _, optimizer, train = base_run(__file__, "v3det-swin-4scales-24ep.py")
-train.output_dir = "./output/dino_swin_base_384_4scales_v3det_24ep"
+_cfg = get_config("diffu_dino/dino-swin/v3det-swin-4scales-24ep")
+_cfg.model = get_config("diffu_dino/models/dino_swin_base_384").model
+_cfg.model.num_classes = 13204
+_cfg.train.output_dir = "./output/dino_swin_base_384_4scales_v3det_24ep"
 
-model.num_classes = 13204
+globals().update(_cfg)

@@ -1,15 +1,16 @@
 """DiffuDINO, Swin-B, V3Det, 24 epochs. 50.3 AP in the paper."""
 
-from .....configs.common.backbones import SWIN_BASE_384_WEIGHTS
-from .....configs.common.data.v3det_detr import dataloader
-from .....configs.common.optim import AdamW as optimizer
-from .....configs.common.schedules import lr_multiplier_v3det_24ep as lr_multiplier
-from .....configs.common.train_ema import train
-from ..models.diffu_dino_swin_base_384 import model
+from projects.diffu_base import get_config
+from projects.diffu_base.config.backbones import SWIN_BASE_384_WEIGHTS
+from projects.diffu_base.config.schedules import set_v3det_schedule
 
-train.init_checkpoint = SWIN_BASE_384_WEIGHTS
-train.output_dir = "./output/diffu_dino_swin_base_384_4scales_v3det_24ep"
-train.max_iter = 550000  # 24 epochs at batch 8
-train.eval_period = 110000
+_cfg = get_config("common/coco_run_ema")
+_cfg.dataloader = get_config("common/data/v3det_detr").dataloader
+_cfg.model = get_config("diffu_dino/models/diffu_dino_swin_base_384").model
+_cfg.model.num_classes = 13204
+_cfg.train.init_checkpoint = SWIN_BASE_384_WEIGHTS
+_cfg.train.output_dir = "./output/diffu_dino_swin_base_384_4scales_v3det_24ep"
+_cfg.train.eval_period = 110000
+set_v3det_schedule(_cfg)
 
-model.num_classes = 13204
+globals().update(_cfg)

@@ -4,11 +4,11 @@ from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, num_filters
 from layers_diffu_detr.mlp import MLP
+from projects.diffu_base import get_config
 from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffu_dino.modeling.dino_inst import DiffuDINOInst, DINOMaskCriterion
 
-from .diffu_dino_r50 import model
-
+model = get_config("diffu_dino/models/diffu_dino_r50").model
 model._target_ = DiffuDINOInst
 model.mask_stride = 8  # of the finest level, res3
 model.mask_branch = L(MaskBranch)(

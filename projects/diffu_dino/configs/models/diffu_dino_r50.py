@@ -2,11 +2,12 @@
 
 from detectron2.config import LazyCall as L
 
+from projects.diffu_base import get_config
+from projects.diffu_base.config.diffusion import add_diffusion
 from projects.diffu_base.modeling.criterion import ClassAgnosticTargets
 from projects.diffu_base.modeling.losses import VarifocalLoss
 
-from .....configs.common.diffusion import add_diffusion
-from .dino_r50 import model
+model = get_config("diffu_dino/models/dino_r50").model
 
 add_diffusion(model)
 model.transformer.tgt_embed = None  # content queries are the encoder's best features

@@ -4,13 +4,13 @@ from detectron2.config import LazyCall as L
 from torch import nn
 
 from layers_diffu_detr.bbox_embedd import LookForwardTwice, build_ref_point_head
+from projects.diffu_base import get_config
 from projects.diffu_base.modeling.criterion import TargetsAsGiven
 from projects.diffu_detr.modeling.proposals import BestClassScore, ChosenTokens
 from projects.diffu_dino.modeling.criterion import DINOCriterion
 from projects.diffu_dino.modeling.dino import DiffuDINO
 
-from ....diffu_detr.configs.models.deformable_detr_r50 import model
-
+model = get_config("diffu_detr/models/deformable_detr_r50").model
 model._target_ = DiffuDINO
 model.num_queries = 900
 model.dn_number = 100

@@ -1,6 +1,8 @@
 """DINO with a Swin-B, pre-trained on images of 384 pixels."""
 
-from .....configs.common.backbones import swin_base_384, use_backbone
-from .dino_r50 import model
+from projects.diffu_base import get_config
+from projects.diffu_base.config.backbones import swin, use_backbone
 
-use_backbone(model, swin_base_384)
+model = get_config("diffu_dino/models/dino_r50").model
+
+use_backbone(model, swin("base", image_size=384))

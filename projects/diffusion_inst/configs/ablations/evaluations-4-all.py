@@ -3,11 +3,11 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.ldm.ddim import AllPasses
+from projects.diffu_base import get_config
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffusion_inst/coco-r50-5x")
+_cfg.train.output_dir = "./output/ablations/diffusion_inst_evaluations_4_all"
+_cfg.model.sampler.num_steps = 4
+_cfg.model.sampler.ensemble = L(AllPasses)()
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../coco-r50-5x.py")
-train.output_dir = "./output/ablations/diffusion_inst_evaluations_4_all"
-
-model.sampler.num_steps = 4
-model.sampler.ensemble = L(AllPasses)()
+globals().update(_cfg)

@@ -2,12 +2,12 @@
 
 from detectron2.config import LazyCall as L
 
+from projects.diffu_base import get_config
 from projects.diffusion_inst.modeling.criterion import LastHead
 
-from .....configs.common.base_run import base_run
+_cfg = get_config("diffusion_inst/coco-r50-5x")
+_cfg.train.output_dir = "./output/ablations/diffusion_inst_last_mask_loss_1"
+_cfg.model.criterion.supervised = L(LastHead)()
+_cfg.model.criterion.weight_dict.loss_mask = 1.0
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../coco-r50-5x.py")
-train.output_dir = "./output/ablations/diffusion_inst_last_mask_loss_1"
-
-model.criterion.supervised = L(LastHead)()
-model.criterion.weight_dict.loss_mask = 1.0
+globals().update(_cfg)

@@ -1,8 +1,9 @@
 """Ablation: 16 channels in the mask feature. 37.1 mask AP in the paper, against 37.3 with 8."""
 
-from .....configs.common.base_run import base_run
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../coco-r50-5x.py")
-train.output_dir = "./output/ablations/diffusion_inst_mask_channels_16"
+_cfg = get_config("diffusion_inst/coco-r50-5x")
+_cfg.train.output_dir = "./output/ablations/diffusion_inst_mask_channels_16"
+_cfg.model.mask_head.in_channels = 16
 
-model.mask_head.in_channels = 16
+globals().update(_cfg)

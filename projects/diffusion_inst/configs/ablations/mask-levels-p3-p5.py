@@ -1,8 +1,9 @@
 """Ablation: the mask feature from p3 to p5, as the paper says; the released code takes p2 to p4."""
 
-from .....configs.common.base_run import base_run
+from projects.diffu_base import get_config
 
-dataloader, lr_multiplier, model, optimizer, train = base_run(__file__, "../coco-r50-5x.py")
-train.output_dir = "./output/ablations/diffusion_inst_mask_levels_p3_p5"
+_cfg = get_config("diffusion_inst/coco-r50-5x")
+_cfg.train.output_dir = "./output/ablations/diffusion_inst_mask_levels_p3_p5"
+_cfg.model.mask_features = ["p3", "p4", "p5"]
 
-model.mask_features = ["p3", "p4", "p5"]
+globals().update(_cfg)

@@ -3,12 +3,12 @@
 from detectron2.config import LazyCall as L
 
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch, num_filters
+from projects.diffu_base import get_config
 from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffusion_inst.modeling.criterion import EveryHead, MaskCriterion
 from projects.diffusion_inst.modeling.diffusion_inst import DiffusionInst
 
-from .diffusion_det_r50 import model
-
+model = get_config("diffusion_inst/models/diffusion_det_r50").model
 model._target_ = DiffusionInst
 # As released. The paper names p3 to p5.
 model.mask_features = ["p2", "p3", "p4"]

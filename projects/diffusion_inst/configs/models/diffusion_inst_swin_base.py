@@ -1,7 +1,7 @@
 """DiffusionInst with a Swin-B, pre-trained on images of 224 pixels."""
 
-from .....configs.common.backbones import swin_base_224, use_pyramid
-from .diffusion_inst_r50 import model
+from projects.diffu_base import get_config
+from projects.diffu_base.config.backbones import swin, use_pyramid
 
-use_pyramid(model, swin_base_224)
-model.backbone.bottom_up.drop_path_rate = 0.3
+model = get_config("diffusion_inst/models/diffusion_inst_r50").model
+use_pyramid(model, swin("base", image_size=224, drop_path_rate=0.3))

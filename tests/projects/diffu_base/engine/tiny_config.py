@@ -3,11 +3,9 @@
 from detectron2.config import LazyCall as L
 
 from datasets_utils.loader import build_test_loader, build_train_loader
+from projects.diffu_base import get_config
+from projects.diffu_base.config.schedules import multistep
 from tests.projects.diffu_base.engine.tiny import TinyDetector, TinyEvaluator, TinyMapper, tiny_dataset
-
-from .....configs.common.optim import AdamW as optimizer
-from .....configs.common.schedules import multistep
-from .....configs.common.train import train
 
 MAX_ITER = 8
 
@@ -20,7 +18,9 @@ dataloader = dict(
     evaluator=L(TinyEvaluator)(),
 )
 lr_multiplier = multistep(MAX_ITER, [6], warmup_iters=2)
+optimizer = get_config("common/optim").optimizer
 optimizer.lr = 1e-2
+train = get_config("common/train").train
 train.max_iter = MAX_ITER
 train.seed = 7
 train.device = "cpu"

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.testing import assert_close
 
-from configs.common.data.tta import test_time_augmentation as augmentation
 from layers_diffu_detr.postprocess import ClassWiseNMS
+from projects.diffu_base import get_config
 from projects.diffu_base.modeling.augmented_detector import AugmentedDetector
 from tests.projects.diffusion_inst.tiny import tiny_model
 from tests.support.detection import assert_same_with_masks, image
@@ -105,6 +105,6 @@ def test_the_model_s_mode_is_its_own(training):
 def test_the_shared_setting_keeps_as_many_as_the_model():
     cfg = OmegaConf.create(flags={"allow_objects": True})
     cfg.model = {"select_box_nums_for_evaluation": 17}
-    cfg.dataloader = {"test_time_augmentation": augmentation}
+    cfg.dataloader = get_config("common/data/tta")
     built = instantiate({**cfg.dataloader.test_time_augmentation, "model": BrightSpot()})
     assert built.max_detections == 17 and len(built.variants(scene(0))) == 6

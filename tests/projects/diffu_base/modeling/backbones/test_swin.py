@@ -6,7 +6,7 @@ import torch
 from detectron2.config import instantiate
 from torch.testing import assert_close
 
-from configs.common import backbones
+from projects.diffu_base.config import backbones
 from projects.diffu_base.modeling.backbones.swin import SwinTransformer, shift_mask
 from tests.support.golden import DATA, fill
 
@@ -82,19 +82,19 @@ def test_shifted_windows_attend_within_their_part_of_the_map():
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"),
+    ("size", "image_size", "parameters"),
     [
-        ("swin_tiny_224", 27_520_506),
-        ("swin_small_224", 48_838_410),
-        ("swin_base_224", 86_744_760),
-        ("swin_base_384", 86_880_120),
-        ("swin_large_224", 194_997_780),
-        ("swin_large_384", 195_200_820),
+        ("tiny", 224, 27_520_506),
+        ("small", 224, 48_838_410),
+        ("base", 224, 86_744_760),
+        ("base", 384, 86_880_120),
+        ("large", 224, 194_997_780),
+        ("large", 384, 195_200_820),
     ],
 )
-def test_published_sizes_have_the_reference_s_number_of_parameters(name, parameters):
+def test_published_sizes_have_the_reference_s_number_of_parameters(size, image_size, parameters):
     with torch.device("meta"):
-        swin = instantiate(getattr(backbones, name))
+        swin = instantiate(backbones.swin(size, image_size=image_size))
     assert sum(p.numel() for p in swin.parameters()) == parameters
 
 
@@ -104,3 +104,9 @@ def test_stages_that_lead_nowhere_or_are_not_there_are_refused(out_indices):
         SwinTransformer(**TINY, out_indices=out_indices)
     with pytest.raises(ValueError, match="num_heads .* one number per stage"):
         SwinTransformer(8, (2, 2), (1, 2, 4))
+
+
+@pytest.mark.parametrize(("size", "image_size"), [("huge", 224), ("base", 300)])
+def test_a_size_that_nobody_published_is_refused(size, image_size):
+    with pytest.raises(ValueError, match=f"{size}.*{image_size}.*tiny, small, base, large.*224, 384"):
+        backbones.swin(size, image_size=image_size)

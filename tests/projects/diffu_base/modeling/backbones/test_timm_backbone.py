@@ -9,7 +9,8 @@ from detectron2.structures import Boxes, Instances
 from torch import nn
 from torch.testing import assert_close
 
-from configs.common.backbones import swin, use_backbone
+from projects.diffu_base.config.backbones import use_backbone
+from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 from projects.diffu_base.modeling.backbones.timm_backbone import TimmBackbone
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
@@ -127,7 +128,11 @@ def test_arguments_that_the_model_does_not_take_are_refused():
 
 
 @pytest.mark.parametrize(
-    "backbone", [L(TimmBackbone)(model_name="convnext_atto", pretrained=True), swin(32, 2, window_size=7)]
+    "backbone",
+    [
+        L(TimmBackbone)(model_name="convnext_atto", pretrained=True),
+        L(SwinTransformer)(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=7),
+    ],
 )
 def test_one_line_gives_a_model_another_backbone(backbone):
     model = tiny_config("diffu_dino_r50")

@@ -1,6 +1,6 @@
 """Weights of pre-trained backbones, Swin backbones, and how a model tree takes one of them or any timm model.
 
-`use_backbone(model, swin_tiny_224)`, or
+`use_backbone(model, swin("tiny", image_size=224))`, or
 `use_backbone(model, L(TimmBackbone)(model_name="convnext_tiny.fb_in22k", pretrained=True))`.
 """
 
@@ -30,25 +30,36 @@ SWIN_BASE_224_22K_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_base_patch4_window7_224_22
 SWIN_LARGE_224_22K_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window7_224_22k.pth"
 
 
-def swin(embed_dim: int, middle_depth: int, window_size: int, drop_path_rate: float = 0.2) -> DictConfig:
-    """A Swin with the published proportions, whose last three stages give maps."""
+# Channels of the first stage, blocks of the third, and the last block's drop path rate, as published.
+SWIN_SIZES = {"tiny": (96, 6, 0.1), "small": (96, 18, 0.2), "base": (128, 18, 0.2), "large": (192, 18, 0.2)}
+SWIN_WINDOWS = {224: 7, 384: 12}
+
+
+def swin(size: str, *, image_size: int, drop_path_rate: float | None = None) -> DictConfig:
+    """A Swin with the published proportions, whose last three stages give maps.
+
+    Args:
+        size: "tiny", "small", "base" or "large".
+        image_size: side of the images of its pre-training, 224 or 384 pixels; it settles the window.
+        drop_path_rate: of the last block, those before it have less; None takes the published one.
+
+    Raises:
+        ValueError: there is no such size.
+    """
+    if size not in SWIN_SIZES or image_size not in SWIN_WINDOWS:
+        raise ValueError(
+            f"there is no Swin {size!r} for images of {image_size}; sizes are {', '.join(SWIN_SIZES)}, images "
+            f"{', '.join(map(str, SWIN_WINDOWS))}"
+        )
+    embed_dim, middle_depth, published_drop_path_rate = SWIN_SIZES[size]
     return L(SwinTransformer)(
         embed_dim=embed_dim,
         depths=(2, 2, middle_depth, 2),
         num_heads=tuple(embed_dim * 2**i // 32 for i in range(4)),  # 32 channels per head
-        window_size=window_size,
-        drop_path_rate=drop_path_rate,
+        window_size=SWIN_WINDOWS[image_size],
+        drop_path_rate=published_drop_path_rate if drop_path_rate is None else drop_path_rate,
         out_indices=(1, 2, 3),
     )
-
-
-# The number is the side of the pre-training's images, which settles the window.
-swin_tiny_224 = swin(96, 6, window_size=7, drop_path_rate=0.1)
-swin_small_224 = swin(96, 18, window_size=7)
-swin_base_224 = swin(128, 18, window_size=7)
-swin_base_384 = swin(128, 18, window_size=12)
-swin_large_224 = swin(192, 18, window_size=7)
-swin_large_384 = swin(192, 18, window_size=12)
 
 
 def use_backbone(model: DictConfig, backbone: DictConfig) -> None:
