@@ -97,7 +97,7 @@ def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], r
 
     def load(overrides: Sequence[str]) -> DictConfig:
         opts = [*args.opts, f"train.init_checkpoint='{local_path(model.checkpoint)}'", *overrides]
-        return load_config(argparse.Namespace(config_file=model.config_file, opts=opts, num_gpus=args.num_gpus))
+        return load_config(model.config_file, opts, num_gpus=args.num_gpus)
 
     rows = [*([] if args.no_standard_rows else standard_rows(load(()), args.evaluations)), *own_rows]
     if not rows or len({row.name for row in rows}) < len(rows):

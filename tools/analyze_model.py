@@ -23,7 +23,7 @@ from omegaconf import DictConfig  # noqa: E402
 from torch import nn  # noqa: E402
 
 from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.engine.evaluation import build_model  # noqa: E402
+from projects.diffu_base.engine.build import build_model  # noqa: E402
 from tools.measuring.flops import CONVENTION, FlopCount, count_flops, count_parameters, may_multiply  # noqa: E402
 from tools.measuring.measure import (  # noqa: E402
     checked_size,
@@ -58,10 +58,9 @@ def analyze(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: a size, a number of evaluations or a number of images that cannot be, or a data set that is not
             there.
     """
-    cfg = load_config(argparse.Namespace(config_file=args.config_file, opts=args.opts, num_gpus=0))
-    cfg.train.compile = cfg.train.activation_checkpointing = False  # a trace cannot look into compiled layers
+    cfg = load_config(args.config_file, args.opts, num_gpus=0)
     sizes = [checked_size(args.size)] if args.num_images is None else data_set_sizes(cfg, args.num_images)
-    model = build_model(cfg).eval()
+    model = build_model(cfg.model, cfg.train.device, channels_last=cfg.train.channels_last).eval()
     counts = count_by_evaluations(model, evaluations_to_measure(model.diffusion, args.steps), set(sizes))
     uncounted: Counter[str] = Counter()
     for count in (count for by_size in counts.values() for count in by_size.values()):

@@ -21,7 +21,8 @@ sys.path.insert(0, str(REPOSITORY))
 from omegaconf import DictConfig  # noqa: E402
 
 from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval  # noqa: E402
+from projects.diffu_base.config.options.train import TrainOptions  # noqa: E402
+from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate  # noqa: E402
 from tools import visualize  # noqa: E402
 
 CONFIG_FILE = "projects/diffu_dino/configs/demo/digits.py"
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. train.max_iter=400")
     args = parser.parse_args()
     args.opts.append(f"train.output_dir={args.output_dir}")
-    cfg = load_config(args)
+    cfg = load_config(args.config_file, args.opts, num_gpus=args.num_gpus)
     start = time.monotonic()
 
     step(1, "the digit scenes")
@@ -88,12 +89,12 @@ def run(script: str, *arguments: str, processes: int = 1) -> None:
 
 def evaluate_at(cfg: DictConfig, decoder_evaluations: tuple[int, ...]) -> dict[int, dict[str, dict[str, float]]]:
     """The trained weights' metrics by number of decoder evaluations, then by task (`bbox`, `segm`)."""
-    model = build_model(cfg)
-    load_for_eval(cfg, model)
+    options = TrainOptions.of(cfg)
+    model = model_to_evaluate(cfg.model, options)
     results = {}
     for num_steps in decoder_evaluations:
         model.sampler.num_steps = num_steps
-        results[num_steps] = evaluate(cfg, model)
+        results[num_steps] = evaluate(model, cfg.dataloader, dtype=options.eval_dtype)
     return results
 
 

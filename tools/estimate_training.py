@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.engine.evaluation import build_model  # noqa: E402
+from projects.diffu_base.engine.build import build_model  # noqa: E402
 from tools.measuring.flops import count_flops  # noqa: E402
 from tools.measuring.measure import checked_size, random_images, set_evaluations, table  # noqa: E402
 
@@ -46,12 +46,11 @@ def cost_of(config_file: str, size: tuple[int, int]) -> Cost:
     Raises:
         ValueError: the config is not of the DETR family.
     """
-    cfg = load_config(argparse.Namespace(config_file=config_file, opts=[], num_gpus=0))
+    cfg = load_config(config_file, num_gpus=0)
     if "num_queries" not in cfg.model:
         raise ValueError(f"{config_file} is no config of the DETR family: its model has no num_queries")
-    cfg.train.compile = cfg.train.activation_checkpointing = False  # a trace cannot look into compiled layers
     cfg.model.num_queries += 2 * cfg.model.get("dn_number", 0)
-    model = build_model(cfg).eval()
+    model = build_model(cfg.model, cfg.train.device, channels_last=cfg.train.channels_last).eval()
     set_evaluations(model, 1)
     flops = count_flops(model, random_images([size])).total
     return Cost(config_file, cfg.train.max_iter, cfg.dataloader.train.total_batch_size, flops)

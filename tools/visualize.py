@@ -14,7 +14,8 @@ from detectron2.config import instantiate  # noqa: E402
 from detectron2.data import MetadataCatalog  # noqa: E402
 
 from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.engine.evaluation import build_model, load_for_eval  # noqa: E402
+from projects.diffu_base.config.options.train import TrainOptions  # noqa: E402
+from projects.diffu_base.engine.evaluation import model_to_evaluate  # noqa: E402
 from tools.visualization.curves import training_curves  # noqa: E402
 from tools.visualization.denoising import denoising_steps  # noqa: E402
 from tools.visualization.detections import detections_beside_ground_truth  # noqa: E402
@@ -34,10 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
 
     try:
-        cfg = load_config(args)
+        cfg = load_config(args.config_file, args.opts, num_gpus=args.num_gpus)
         cfg.train.init_checkpoint = args.checkpoint
-        model = build_model(cfg)
-        load_for_eval(cfg, model)  # the averaged weights where the config evaluates them
+        model = model_to_evaluate(cfg.model, TrainOptions.of(cfg))
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
 

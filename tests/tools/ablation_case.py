@@ -1,6 +1,5 @@
 """A data set whose ground truth are a tiny model's own detections at one setting, for tests of tools/ablate.py."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -11,7 +10,9 @@ from detectron2.config import instantiate
 from detectron2.structures import Instances
 
 from projects.diffu_base.config.checks import load_config
-from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval
+from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.engine.build import build_model
+from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate
 from tests.support.custom_tree import CATEGORIES, overrides, write_custom_tree
 from tools.ablate import main
 from tools.measuring.measure import fill_zero_matrices
@@ -24,11 +25,11 @@ CROWDED_IMAGES = {2, 4}
 
 
 def config(*opts, file=CONFIG):
-    return load_config(argparse.Namespace(config_file=file, opts=list(opts), num_gpus=0))
+    return load_config(file, opts, num_gpus=0)
 
 
 def save_model(path, *opts, file=CONFIG):
-    model = build_model(config(*opts, file=file))
+    model = build_model(config(*opts, file=file).model, "cpu")
     fill_zero_matrices(model)
     torch.save({"model": model.state_dict()}, path)
     return str(path)
@@ -37,8 +38,7 @@ def save_model(path, *opts, file=CONFIG):
 @torch.no_grad()
 def annotate_with_detections(source, target, cfg):
     """Make the best detections of `cfg` the ground truth: 6 in two images, 2 in the others."""
-    model = build_model(cfg).eval()
-    load_for_eval(cfg, model)
+    model = model_to_evaluate(cfg.model, TrainOptions.of(cfg))
     content = {**json.loads(Path(source).read_text()), "annotations": []}
     for (inputs,) in instantiate(cfg.dataloader.test):
         found = model([inputs])[0]["instances"][: 6 if inputs["image_id"] in CROWDED_IMAGES else 2]
@@ -84,6 +84,4 @@ class Case:
     def evaluate(self, *opts):
         """Metrics by task."""
         cfg = config(*self.opts, f"train.init_checkpoint={self.checkpoint}", *opts, file=self.file)
-        model = build_model(cfg)
-        load_for_eval(cfg, model)
-        return evaluate(cfg, model)
+        return evaluate(model_to_evaluate(cfg.model, TrainOptions.of(cfg)), cfg.dataloader)

@@ -14,8 +14,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from projects.diffu_base.config.checks import AMP_DTYPES
-from projects.diffu_base.engine.evaluation import build_model, evaluate, load_for_eval
+from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate
 from tools.ablation.results import MASK, METRICS
 from tools.measuring.flops import count_flops
 
@@ -33,6 +33,11 @@ class Setting:
         """Whether detections depend on a seed."""
         return self.model.sampler.needs_diffusion
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type that evaluation runs under autocast to; None for float32."""
+        return TrainOptions.of(self.cfg).eval_dtype
+
     def inputs(self, number: int) -> list[dict[str, Any]]:
         """The first images of the loader, with at most `number`."""
         return list(itertools.islice(itertools.chain.from_iterable(self.loader), number))
@@ -44,10 +49,9 @@ def prepare(cfg: DictConfig) -> Setting:
     Raises:
         ValueError, TypeError: the config's objects do not go together, or the weights do not fit.
     """
-    cfg.train.compile = cfg.train.activation_checkpointing = False  # a count of FLOPs cannot look into compiled layers
-    model = build_model(cfg)
-    load_for_eval(cfg, model)
-    return Setting(cfg, model.eval(), instantiate(cfg.dataloader.test))
+    cfg.train.compile = False  # a count of FLOPs cannot look into compiled layers
+    model = model_to_evaluate(cfg.model, TrainOptions.of(cfg))
+    return Setting(cfg, model, instantiate(cfg.dataloader.test))
 
 
 def average_precision(
@@ -63,7 +67,7 @@ def average_precision(
         setting.model.sampler.seed = seed
     setting.cfg.dataloader.evaluator = evaluator
     setting.cfg.dataloader.test = tqdm(setting.loader, desc=title, unit="batch", leave=False, disable=None)
-    results = evaluate(setting.cfg, setting.model)
+    results = evaluate(setting.model, setting.cfg.dataloader, dtype=setting.dtype)
     return {
         part: {name: _number(values[name]) for name in (*METRICS, *(MASK + m for m in METRICS)) if name in values}
         for part, values in results.items()
@@ -99,8 +103,8 @@ def latencies(settings: dict[str, Setting], num_images: int, title: str) -> dict
 
 @torch.no_grad()
 def _seconds(setting: Setting, inputs: dict[str, Any]) -> float:
-    amp, device = setting.cfg.train.amp, torch.device(setting.cfg.train.device)
-    with torch.autocast(device.type, dtype=AMP_DTYPES[amp.dtype], enabled=amp.evaluate):
+    device = torch.device(setting.cfg.train.device)
+    with torch.autocast(device.type, dtype=setting.dtype, enabled=setting.dtype is not None):
         _wait_for(device)
         start = time.perf_counter()
         setting.model([inputs])

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from projects.diffu_base.config.checks import AMP_DTYPES
-from projects.diffu_base.engine.evaluation import build_model, load_for_eval
+from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.engine.build import new_model
+from projects.diffu_base.engine.evaluation import load_for_eval
 from projects.diffu_base.engine.rng import seed_everything
 from tools.benchmarking.parts import Parts, WallClock
 from tools.measuring.measure import fill_zero_matrices, random_images, set_evaluations
@@ -63,19 +64,20 @@ class InferenceRun:
     def __init__(self, job: InferenceJob, cfg: DictConfig, *, checkpoint: bool, cache: bool):
         self.seed = cfg.train.seed
         seed_everything(self.seed)
-        self.model = build_model(cfg).eval()
+        options = TrainOptions.of(cfg)
+        self.model = new_model(cfg.model, options).eval()
         if not cache and not hasattr(self.model, "transformer"):
             raise ValueError(f"cache=off: {type(self.model).__name__} projects no memory to values")
         if checkpoint:
-            load_for_eval(cfg, self.model)
+            load_for_eval(self.model, options.init_checkpoint, averaged=options.evaluates_averages)
         else:
             fill_zero_matrices(self.model, self.seed)
         set_evaluations(self.model, job.evaluations)
         self.inputs = random_images([job.size] * job.batch, self.seed)
         self.outputs: list[dict[str, Any]] | None = None
-        amp, device = cfg.train.amp, torch.device(cfg.train.device)
-        self.dtype = AMP_DTYPES[amp.dtype] if amp.evaluate else torch.float32
-        self.autocast = torch.autocast(device.type, dtype=AMP_DTYPES[amp.dtype], enabled=amp.evaluate)
+        device, dtype = torch.device(options.device), options.eval_dtype
+        self.dtype = dtype or torch.float32
+        self.autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
         self.parts = Parts(WallClock(device))
         for path, name in STAGES.items():
             self.parts.wrap(self.model, path, name)

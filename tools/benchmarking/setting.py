@@ -1,6 +1,5 @@
 """A setting to measure: a config with overrides, environment variables, and whether memory's values are cached."""
 
-import argparse
 import re
 import shlex
 from collections.abc import Sequence
@@ -54,8 +53,7 @@ class Setting:
 
     def load(self) -> DictConfig:
         """The configuration; raises `load_config`'s errors. A seed that is to be drawn becomes 0."""
-        arguments = argparse.Namespace(config_file=self.config_file, opts=list(self.overrides), num_gpus=self.num_gpus)
-        cfg = load_config(arguments)
+        cfg = load_config(self.config_file, self.overrides, num_gpus=self.num_gpus)
         cfg.train.seed = max(cfg.train.seed, 0)
         return cfg
 

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
 from layers_diffu_detr.checkpoint import load_weights
-from projects.diffu_base.config.checks import amp_dtype
+from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.engine.build import build_loader, build_optimizer, new_model
 from projects.diffu_base.engine.ema import EMAHook, EMAState
-from projects.diffu_base.engine.evaluation import build_model, local_path
+from projects.diffu_base.engine.evaluation import local_path
 from projects.diffu_base.engine.rng import preserved_rng, seed_everything
 from projects.diffu_base.engine.trainer import Trainer
-from projects.diffu_base.engine.training import build_loader, build_optimizer
 from tools.benchmarking.parts import Parts, WallClock
 from tools.measuring.measure import fill_zero_matrices, random_images
 
@@ -54,7 +54,8 @@ class TrainingRun:
     def __init__(self, job: TrainingJob, cfg: DictConfig, *, checkpoint: bool):
         self.cfg, self.job, self.seed = cfg, job, cfg.train.seed
         seed_everything(self.seed)
-        model = build_model(cfg)
+        options = TrainOptions.of(cfg)
+        model = new_model(cfg.model, options)
         if checkpoint:
             load_weights(model, local_path(cfg.train.init_checkpoint))
         else:
@@ -63,10 +64,10 @@ class TrainingRun:
         self.trainer = Trainer(
             model,
             _Repeat(inputs),
-            build_optimizer(cfg, model),
-            amp_dtype=amp_dtype(cfg),
-            clip_grad=OmegaConf.to_container(cfg.train.clip_grad.params) if cfg.train.clip_grad.enabled else None,
-            accumulation_steps=cfg.train.accumulation_steps,
+            build_optimizer(cfg.optimizer, model),
+            amp_dtype=options.amp_dtype,
+            clip_grad=options.clip_arguments,
+            accumulation_steps=options.accumulation_steps,
         )
         self.parts = Parts(WallClock(torch.device(cfg.train.device)))
         self.parts.wrap(model, "forward", "forward")
@@ -104,7 +105,7 @@ class TrainingRun:
         config = self.cfg.copy()
         config.dataloader.train.total_batch_size = self.job.images
         try:
-            batches = iter(build_loader(config, 0))
+            batches = iter(build_loader(config.dataloader.train, seed=self.seed, start_iter=0))
         except (FileNotFoundError, KeyError, ValueError) as error:  # nothing under DETECTRON2_DATASETS
             self.notes.append(f"data is not measured: {error}")
             return None

@@ -1,65 +1,51 @@
-"""Reading a configuration: overrides that must fit it, and values that are checked before anything runs."""
+"""Reading the config of a run: overrides applied, values checked, device decided, before anything runs."""
 
-import argparse
+import logging
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import instantiate
 from omegaconf import DictConfig
 
 from .files import get_config
+from .options.train import TrainOptions
 
-AMP_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+logger = logging.getLogger(__name__)
+
+PARTS = ("train", "model", "dataloader", "optimizer", "lr_multiplier")
 
 
-def load_config(args: argparse.Namespace) -> DictConfig:
-    """The configuration of ``--config-file`` with its overrides applied, its values checked and its device decided.
+def load_config(config_file: str, overrides: Sequence[str] = (), *, num_gpus: int) -> DictConfig:
+    """The config of a run with its overrides applied, its values checked and its device decided.
+
+    Args:
+        config_file: a name or a path, see `get_config`.
+        overrides: `key=value`.
+        num_gpus: 0 takes the CPU.
 
     Raises:
         ValueError: naming the key or file, its value and what is allowed.
     """
-    if late := [opt for opt in args.opts or [] if opt.startswith("--")]:
+    if late := [opt for opt in overrides if opt.startswith("--")]:
         raise ValueError(f"{late[0]} comes after key=value overrides; options come before them")
-    cfg = get_config(args.config_file, *(args.opts or []))
+    cfg = get_config(config_file, *overrides)
     check_config(cfg)
-    cfg.train.device = resolve_device(cfg.train.device, num_gpus=args.num_gpus)
+    cfg.train.device = resolve_device(cfg.train.device, num_gpus=num_gpus)
     return cfg
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Check the values of ``cfg.train``.
+    """Check that `cfg` is a run and that its values are allowed.
 
     Raises:
-        ValueError: naming the key, its value and what is allowed.
+        ValueError: naming each wrong key, its value and what is allowed.
     """
-    for key in ("train", "model", "dataloader", "optimizer", "lr_multiplier"):
+    for key in PARTS:
         if key not in cfg:
             raise ValueError(f"the config has no {key!r}; it has {', '.join(map(str, cfg.keys()))}")
-    train = cfg.train
-    _require("amp.dtype", train.amp.dtype, train.amp.dtype in AMP_DTYPES, " or ".join(AMP_DTYPES))
-    _require("device", train.device, str(train.device).split(":")[0] in ("auto", "cuda", "cpu"), "auto, cuda or cpu")
-    _require("tf32", train.tf32, train.tf32 in (None, True, False), "None, True or False")
-    for key, value in {
-        "max_iter": train.max_iter,
-        "log_period": train.log_period,
-        "accumulation_steps": train.accumulation_steps,
-        "checkpointer.period": train.checkpointer.period,
-    }.items():
-        _require(key, value, isinstance(value, int) and value >= 1, "an integer of at least 1")
-    _require("seed", train.seed, isinstance(train.seed, int), "an integer; negative draws one")
-    _require(
-        "eval_period", train.eval_period, isinstance(train.eval_period, int) and train.eval_period >= 0, "0 or more"
-    )
-    keep = train.checkpointer.max_to_keep
-    _require("checkpointer.max_to_keep", keep, keep is None or isinstance(keep, int) and keep >= 1, "None, 1 or more")
-    mode = train.checkpointer.best_mode
-    _require("checkpointer.best_mode", mode, mode in ("max", "min"), "max or min")
-    decay = train.model_ema.decay
-    _require("model_ema.decay", decay, isinstance(decay, int | float) and 0 <= decay <= 1, "a number in [0, 1]")
-
-
-def _require(key: str, value: object, is_allowed: bool, allowed: str) -> None:
-    if not is_allowed:
-        raise ValueError(f"train.{key} must be {allowed}, got {value!r}")
+    TrainOptions.of(cfg)
+    for line in TrainOptions.unread(cfg.train, "train"):
+        logger.warning(line)
 
 
 def resolve_device(device: str, *, num_gpus: int) -> str:
@@ -94,8 +80,3 @@ def check_data(cfg: DictConfig, *, training: bool) -> None:
         instantiate(cfg.data_check)
     if "evaluator" in cfg.dataloader:
         instantiate(cfg.dataloader.evaluator)  # refuses what it cannot evaluate; else thousands of iterations later
-
-
-def amp_dtype(cfg: DictConfig) -> torch.dtype | None:
-    """Type of the autocast forward pass, None for float32."""
-    return AMP_DTYPES[cfg.train.amp.dtype] if cfg.train.amp.enabled else None

@@ -1,10 +1,8 @@
 """Evaluation of a model: on its own, and during training."""
 
-import json
 import logging
-import math
 import os
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from detectron2.config import instantiate
@@ -15,23 +13,15 @@ from omegaconf import DictConfig
 from torch import nn
 
 from layers_diffu_detr.checkpoint import load_weights
-from projects.diffu_base.config.checks import AMP_DTYPES
-from projects.diffu_base.engine.acceleration import accelerate
-from projects.diffu_base.engine.allocator import keep_freed_memory
-from projects.diffu_base.engine.checkpoint import atomic_write, last_checkpoint
-from projects.diffu_base.engine.ema import EMAState, unwrap
-from projects.diffu_base.engine.rng import preserved_rng
+from projects.diffu_base.config.options.train import TrainOptions
 
-Results = dict[str, Any]
-logger = logging.getLogger("detectron2.diffu_detr")
+from .build import new_model
+from .checkpoint import last_checkpoint
+from .ema import EMAState, unwrap
+from .results import Results
+from .rng import preserved_rng
 
-
-def build_model(cfg: DictConfig) -> nn.Module:
-    """The model of ``cfg.model`` on ``cfg.train.device``, accelerated, without weights loaded."""
-    if torch.device(cfg.train.device).type == "cpu":
-        keep_freed_memory()
-    model = instantiate(cfg.model)
-    return accelerate(cfg, model.to(cfg.train.device))
+logger = logging.getLogger(__name__)
 
 
 def local_path(path: str) -> str:
@@ -46,67 +36,89 @@ def local_path(path: str) -> str:
     return local
 
 
-def load_for_eval(cfg: DictConfig, model: nn.Module, *, resume: bool = False) -> str:
-    """Load the weights to evaluate: averaged ones where ``train.model_ema`` says so.
+def checkpoint_to_evaluate(init_checkpoint: str, output_dir: str, *, resume: bool) -> str:
+    """Path of the weights to evaluate: `init_checkpoint`, or with `resume` the run's last checkpoint if it has one.
+
+    Raises:
+        ValueError: no checkpoint is named.
+    """
+    path = (last_checkpoint(output_dir) if resume else None) or init_checkpoint
+    if not path:
+        raise ValueError(
+            "evaluation needs weights: set train.init_checkpoint=FILE, or --resume for the last checkpoint of "
+            f"train.output_dir {output_dir!r}"
+        )
+    return path
+
+
+def load_for_eval(model: nn.Module, path: str, *, averaged: bool) -> None:
+    """Load the weights to evaluate.
 
     Args:
-        resume: take the run's last checkpoint instead of ``train.init_checkpoint``, if it has one.
-
-    Returns:
-        Path of the checkpoint.
+        path: as `local_path` takes it.
+        averaged: take the averaged weights.
 
     Raises:
         ValueError: no checkpoint is named, it lacks averaged weights that are asked for, or it holds a backbone alone.
     """
-    path = (last_checkpoint(cfg.train.output_dir) if resume else None) or cfg.train.init_checkpoint
     if not path:
-        raise ValueError(
-            "evaluation needs weights: set train.init_checkpoint=FILE, or --resume for the last checkpoint of "
-            f"train.output_dir {cfg.train.output_dir!r}"
-        )
-    use_ema = cfg.train.model_ema.enabled and cfg.train.model_ema.use_ema_weights_for_eval_only
+        raise ValueError("evaluation needs weights: set train.init_checkpoint=FILE")
     try:
-        report = load_weights(model, local_path(path), select="ema" if use_ema else "model")
+        report = load_weights(model, local_path(path), select="ema" if averaged else "model")
     except ValueError as error:
-        if not use_ema:
+        if not averaged:
             raise
         raise ValueError(
             f"{error}\n(train.model_ema.use_ema_weights_for_eval_only=False evaluates the plain weights)"
         ) from error
     if any(not name.startswith("backbone.") for name in report.initialised):
         raise ValueError(f"{path} holds a backbone alone, which cannot be evaluated; set train.init_checkpoint=FILE")
-    logger.info(f"Evaluating the {'averaged' if use_ema else 'plain'} weights of {path}")
-    return path
+    logger.info(f"Evaluating the {'averaged' if averaged else 'plain'} weights of {path}")
 
 
-def evaluate(cfg: DictConfig, model: nn.Module) -> Results:
-    """Run ``cfg.dataloader.evaluator`` over ``cfg.dataloader.test``; the random streams are left as they were.
+def model_to_evaluate(model: DictConfig, options: TrainOptions) -> nn.Module:
+    """The model of the config `model` with the weights that a run with these options evaluates, in evaluation mode.
 
-    All ranks call this together. ``cfg.dataloader.test_time_augmentation``, where there is one, wraps the model.
+    Raises:
+        ValueError: see `load_for_eval`.
+    """
+    built = new_model(model, options)
+    load_for_eval(built, options.init_checkpoint, averaged=options.evaluates_averages)
+    return built.eval()
+
+
+def evaluate(model: nn.Module, dataloader: DictConfig, *, dtype: torch.dtype | None = None) -> Results:
+    """Run `dataloader.evaluator` over `dataloader.test`; the random streams are left as they were.
+
+    All ranks call this together. `dataloader.test_time_augmentation`, where there is one, wraps the model.
+
+    Args:
+        dtype: the type of autocast; None for float32.
 
     Returns:
         detectron2's results, task -> metric -> value; empty beyond rank 0.
 
     Raises:
-        ValueError: the config has no ``dataloader.test`` or no ``dataloader.evaluator``.
+        ValueError: there is no `test` or no `evaluator`.
     """
     for key in ("test", "evaluator"):
-        if key not in cfg.dataloader:
-            raise ValueError(f"evaluation needs dataloader.{key}; dataloader has {', '.join(map(str, cfg.dataloader))}")
-    share_buffers(unwrap(model))
-    amp, device_type = cfg.train.amp, torch.device(cfg.train.device).type
-    with preserved_rng(), torch.autocast(device_type, dtype=AMP_DTYPES[amp.dtype], enabled=amp.evaluate):
-        loader, evaluator = instantiate(cfg.dataloader.test), instantiate(cfg.dataloader.evaluator)
-        results = inference_on_dataset(_augmented(cfg, unwrap(model)), loader, evaluator)
+        if key not in dataloader:
+            raise ValueError(f"evaluation needs dataloader.{key}; dataloader has {', '.join(map(str, dataloader))}")
+    model = unwrap(model)
+    share_buffers(model)
+    device_type = next(model.parameters()).device.type
+    with preserved_rng(), torch.autocast(device_type, dtype=dtype, enabled=dtype is not None):
+        loader, evaluator = instantiate(dataloader.test), instantiate(dataloader.evaluator)
+        results = inference_on_dataset(_augmented(model, dataloader), loader, evaluator)
     if comm.is_main_process():
         print_csv_format(results)
     return results
 
 
-def _augmented(cfg: DictConfig, model: nn.Module) -> nn.Module:
-    if "test_time_augmentation" not in cfg.dataloader:
+def _augmented(model: nn.Module, dataloader: DictConfig) -> nn.Module:
+    if "test_time_augmentation" not in dataloader:
         return model
-    return instantiate({**cfg.dataloader.test_time_augmentation, "model": model})
+    return instantiate({**dataloader.test_time_augmentation, "model": model})
 
 
 @torch.no_grad()
@@ -117,41 +129,32 @@ def share_buffers(model: nn.Module) -> None:
             torch.distributed.broadcast(buffer, src=0)
 
 
-def evaluate_in_training(cfg: DictConfig, model: nn.Module, ema: EMAState | None) -> Results:
-    """Evaluate the weights that ``--eval-only`` would, and with ``model_ema.eval_both`` the others too.
+def evaluate_in_training(
+    evaluate_model: Callable[[], Results],
+    model: nn.Module,
+    ema: EMAState | None,
+    *,
+    averages_first: bool,
+    both: bool,
+) -> Results:
+    """Evaluate the weights that ``--eval-only`` would, and with `both` the others too.
 
     The others' tasks are called ``bbox_raw`` (or ``bbox_ema``) beside ``bbox``.
+
+    Args:
+        evaluate_model: evaluates the weights that `model` has.
+        averages_first: ``--eval-only`` evaluates the averaged weights.
     """
-    settings = cfg.train.model_ema
     if ema is None:
-        return evaluate(cfg, model)
-    ema_first = settings.use_ema_weights_for_eval_only
+        return evaluate_model()
     results: Results = {}
-    if ema_first or settings.eval_both:
+    if averages_first or both:
         logger.info("Evaluating the averaged weights")
         with ema.applied_to(model):
-            averaged = evaluate(cfg, model)
-        results.update({task if ema_first else f"{task}_ema": metrics for task, metrics in averaged.items()})
-    if not ema_first or settings.eval_both:
+            averaged = evaluate_model()
+        results.update({task if averages_first else f"{task}_ema": metrics for task, metrics in averaged.items()})
+    if not averages_first or both:
         logger.info("Evaluating the plain weights")
-        plain = evaluate(cfg, model)
-        results.update({f"{task}_raw" if ema_first else task: metrics for task, metrics in plain.items()})
+        plain = evaluate_model()
+        results.update({f"{task}_raw" if averages_first else task: metrics for task, metrics in plain.items()})
     return results
-
-
-def write_results(output_dir: str, results: Results, **context: Any) -> None:
-    """Write ``results.json``: the context's entries and ``results``; NaN becomes null."""
-    if comm.is_main_process():
-        os.makedirs(output_dir, exist_ok=True)
-        text = json.dumps({**context, "results": _plain(results)}, indent=2)
-        atomic_write(text + "\n", os.path.join(output_dir, "results.json"))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return str(value)
-    return number if math.isfinite(number) else None

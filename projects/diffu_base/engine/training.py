@@ -1,31 +1,33 @@
 """A training run, put together from its configuration."""
 
-import copy
 import logging
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from detectron2.config import instantiate
-from detectron2.engine import HookBase, create_ddp_model, default_writers, hooks
+from detectron2.engine import HookBase, default_writers, hooks
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from layers_diffu_detr.checkpoint import load_weights
-from projects.diffu_base.config.checks import amp_dtype
-from projects.diffu_base.engine.checkpoint import RunCheckpointer
-from projects.diffu_base.engine.ema import EMAHook, EMAState
-from projects.diffu_base.engine.evaluation import build_model, evaluate_in_training, local_path, write_results
-from projects.diffu_base.engine.hooks import Checkpoint, Evaluate, KeepBest, StopOnSignal
-from projects.diffu_base.engine.rng import seed_everything
-from projects.diffu_base.engine.trainer import Trainer
-from projects.diffu_base.engine.writers import WandbWriter
+from projects.diffu_base.config.options.train import CheckpointerOptions, TrainOptions
 
-logger = logging.getLogger("detectron2.diffu_detr")
+from .build import build_loader, build_optimizer, new_model, wrap_ddp
+from .checkpoint import RunCheckpointer
+from .ema import EMAHook, EMAState
+from .evaluation import evaluate, evaluate_in_training, local_path
+from .hooks import Checkpoint, Evaluate, KeepBest, StopOnSignal
+from .results import Results, write_results
+from .rng import seed_everything
+from .trainer import Trainer
+from .writers import WandbWriter
+
+logger = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> dict[str, Any]:
+def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
     """Run the training of ``cfg`` up to ``train.max_iter``, evaluation included.
 
     Args:
@@ -34,109 +36,113 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> dict[str, A
     Returns:
         Results of the last evaluation; empty beyond rank 0 and where the config evaluates nothing.
     """
+    options = TrainOptions.of(cfg)
     start_iter = 0 if resumed is None else resumed["iteration"] + 1
-    seed_everything(cfg.train.seed)  # the same on every rank: equal initial weights
-    model = build_model(cfg)
-    if resumed is None and cfg.train.init_checkpoint:
-        load_weights(model, local_path(cfg.train.init_checkpoint))
-    optimizer = build_optimizer(cfg, model)
-    model = wrap_ddp(cfg, model)
-    ema = EMAState(model, cfg.train.model_ema.decay) if cfg.train.model_ema.enabled else None
+    seed_everything(options.seed)  # the same on every rank: equal initial weights
+    model = new_model(cfg.model, options)
+    if resumed is None and options.init_checkpoint:
+        load_weights(model, local_path(options.init_checkpoint))
+    optimizer = build_optimizer(cfg.optimizer, model)
+    model = wrap_ddp(model, options.ddp)
+    ema = EMAState(model, options.model_ema.decay) if options.model_ema.enabled else None
     trainer = Trainer(
         model,
-        build_loader(cfg, start_iter),
+        build_loader(cfg.dataloader.train, seed=options.seed, start_iter=start_iter),
         optimizer,
-        amp_dtype=amp_dtype(cfg),
-        clip_grad=OmegaConf.to_container(cfg.train.clip_grad.params) if cfg.train.clip_grad.enabled else None,
-        accumulation_steps=cfg.train.accumulation_steps,
-        output_dir=cfg.train.output_dir,
+        amp_dtype=options.amp_dtype,
+        clip_grad=options.clip_arguments,
+        accumulation_steps=options.accumulation_steps,
+        output_dir=options.output_dir,
     )
     checkpointer = RunCheckpointer(
         model,
-        cfg.train.output_dir,
-        max_to_keep=cfg.train.checkpointer.max_to_keep,
-        extra={"seed": cfg.train.seed},
+        options.output_dir,
+        max_to_keep=options.checkpointer.max_to_keep,
+        extra={"seed": options.seed},
         trainer=trainer,
         **({} if ema is None else {"ema_state": ema}),
     )
-    results: dict[str, Any] = {}
-    trainer.register_hooks(build_hooks(cfg, model, ema, checkpointer, results))
-    seed_everything(cfg.train.seed + comm.get_rank())  # every rank draws its own noise
+    evaluation = EvaluationInTraining(model, ema, cfg.dataloader, options, trainer)
+    trainer.register_hooks(build_hooks(model, ema, checkpointer, instantiate(cfg.lr_multiplier), evaluation, options))
+    seed_everything(options.seed + comm.get_rank())  # every rank draws its own noise
     if resumed is not None:
         trainer.resume_rng = stream_of_rank(checkpointer.restore(resumed)["rng_streams"])
-    trainer.train(start_iter, cfg.train.max_iter)
-    return results
+    trainer.train(start_iter, options.max_iter)
+    return evaluation.results
 
 
-def build_optimizer(cfg: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of ``cfg.optimizer`` over ``model``, which its ``params`` receive as ``params.model``."""
-    config = copy.deepcopy(cfg.optimizer)
-    config.params.model = model
-    optimizer = instantiate(config)
-    for group in [optimizer.defaults, *optimizer.param_groups]:
-        for key, value in group.items():
-            if isinstance(value, ListConfig):  # such as betas; checkpoints hold plain values only
-                group[key] = tuple(value)
-    return optimizer
+class EvaluationInTraining:
+    """Evaluates a run's model when called and writes ``results.json``.
 
+    Args:
+        ema: averages that may be evaluated too.
+        dataloader: see `evaluate`; without an `evaluator` there is nothing to do.
+        options: those of the run.
+        trainer: knows the iteration.
 
-def build_loader(cfg: DictConfig, start_iter: int) -> Any:
-    """The training loader, continuing after ``start_iter`` batches.
-
-    A loader that knows ``seed`` gets ``train.seed`` added to its own.
+    Attributes:
+        results: of the last evaluation.
     """
-    config = copy.deepcopy(cfg.dataloader.train)
-    if "seed" in config:
-        config.seed += cfg.train.seed
-    if "start_iter" in config or "seed" in config:
-        config.start_iter = start_iter
-    elif start_iter:
-        logger.warning("dataloader.train has no start_iter: the resumed run starts its data from the beginning")
-    return instantiate(config)
 
+    def __init__(
+        self, model: nn.Module, ema: EMAState | None, dataloader: DictConfig, options: TrainOptions, trainer: Trainer
+    ) -> None:
+        self.model = model
+        self.ema = ema
+        self.dataloader = dataloader
+        self.options = options
+        self.trainer = trainer
+        self.results: Results = {}
 
-def wrap_ddp(cfg: DictConfig, model: nn.Module) -> nn.Module:
-    """The model inside DistributedDataParallel where there are several processes."""
-    options = OmegaConf.to_container(cfg.train.ddp)
-    if next(model.parameters()).device.type == "cpu":
-        options["device_ids"] = None
-    return create_ddp_model(model, **options)
+    def __call__(self) -> Results:
+        """The results; empty without an evaluator."""
+        if "evaluator" not in self.dataloader:
+            return {}
+        options = self.options
+        self.results = evaluate_in_training(
+            lambda: evaluate(self.model, self.dataloader, dtype=options.eval_dtype),
+            self.model,
+            self.ema,
+            averages_first=options.model_ema.use_ema_weights_for_eval_only,
+            both=options.model_ema.eval_both,
+        )
+        iterations = min(self.trainer.storage.iter + 1, options.max_iter)
+        write_results(options.output_dir, self.results, iterations=iterations)
+        return self.results
 
 
 def build_hooks(
-    cfg: DictConfig, model: nn.Module, ema: EMAState | None, checkpointer: RunCheckpointer, results: dict[str, Any]
+    model: nn.Module,
+    ema: EMAState | None,
+    checkpointer: RunCheckpointer,
+    schedule: Callable[[float], float],
+    evaluation: Callable[[], Results],
+    options: TrainOptions,
 ) -> list[HookBase | None]:
-    """The run's hooks in their order; evaluation leaves its newest results in ``results``."""
-
-    def test() -> dict[str, Any]:
-        results.clear()
-        if "evaluator" in cfg.dataloader:
-            results.update(evaluate_in_training(cfg, model, ema))
-            iterations = checkpointer.checkpointables["trainer"].storage.iter
-            write_results(cfg.train.output_dir, results, iterations=min(iterations + 1, cfg.train.max_iter))
-        return results
-
-    best = cfg.train.checkpointer
-    is_main = comm.is_main_process()
+    """The run's hooks in their order."""
     return [
         hooks.IterationTimer(),
         EMAHook(ema, model) if ema is not None else None,
-        hooks.LRScheduler(scheduler=instantiate(cfg.lr_multiplier)),
-        Checkpoint(checkpointer, best.period),
+        hooks.LRScheduler(scheduler=schedule),
+        Checkpoint(checkpointer, options.checkpointer.period),
         StopOnSignal(),
-        Evaluate(cfg.train.eval_period, test),
-        KeepBest(checkpointer, best.best_metric, best.best_mode, cfg.train.eval_period) if best.best_metric else None,
+        Evaluate(options.eval_period, evaluation),
+        keep_best(checkpointer, options.checkpointer, options.eval_period),
         # last, so that it writes what the others have put into the storage
-        hooks.PeriodicWriter(build_writers(cfg), period=cfg.train.log_period) if is_main else None,
+        hooks.PeriodicWriter(build_writers(options), period=options.log_period) if comm.is_main_process() else None,
     ]
 
 
-def build_writers(cfg: DictConfig) -> list[EventWriter]:
+def keep_best(checkpointer: RunCheckpointer, options: CheckpointerOptions, eval_period: int) -> KeepBest | None:
+    """The hook that keeps the best weights; None where no metric is named."""
+    return KeepBest(checkpointer, options.best_metric, options.best_mode, eval_period) if options.best_metric else None
+
+
+def build_writers(options: TrainOptions) -> list[EventWriter]:
     """The log with the time left, metrics.json, TensorBoard, and W&B where it is enabled."""
-    writers = default_writers(cfg.train.output_dir, cfg.train.max_iter)
-    if cfg.train.wandb.enabled:
-        train_settings = OmegaConf.to_container(cfg.train, resolve=True)
-        writers.append(WandbWriter(train_settings["wandb"]["params"], train_settings))
+    writers = default_writers(options.output_dir, options.max_iter)
+    if options.wandb.enabled:
+        writers.append(WandbWriter(options.wandb.params.model_dump(), options.model_dump()))
     return writers
 
 

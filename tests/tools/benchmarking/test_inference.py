@@ -79,7 +79,7 @@ def test_without_the_cache_each_evaluation_projects_memory_and_detections_stay()
 
 
 def test_a_model_that_projects_no_memory_has_no_cache_to_turn_off(monkeypatch):
-    monkeypatch.setattr(inference, "build_model", lambda cfg: torch.nn.Linear(2, 2))
+    monkeypatch.setattr(inference, "new_model", lambda *_: torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="cache=off: Linear projects no memory to values"):
         start(1, cache=False)
 

@@ -16,11 +16,11 @@ from detectron2.utils import comm  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from layers_diffu_detr.denoising import DiffusedQueries  # noqa: E402
-from projects.diffu_base.config.checks import load_config  # noqa: E402
+from projects.diffu_base.config.options.train import DdpOptions  # noqa: E402
+from projects.diffu_base.engine.build import wrap_ddp  # noqa: E402
 from projects.diffu_base.engine.distributed import run  # noqa: E402
 from projects.diffu_base.engine.evaluation import share_buffers  # noqa: E402
 from projects.diffu_base.engine.trainer import Trainer  # noqa: E402
-from projects.diffu_base.engine.training import wrap_ddp  # noqa: E402
 from tests.projects.diffu_base.engine.runs import arguments  # noqa: E402
 from tests.projects.diffu_base.engine.tiny import TinyDetector  # noqa: E402
 from tests.support.tiny_models import tiny_model  # noqa: E402
@@ -72,7 +72,7 @@ def tiny_batch() -> list[dict]:
 
 def save_gradients(model: nn.Module, batch: list[dict], path: Path) -> None:
     """One step of the trainer on this rank's share; rank 0 saves losses and gradients."""
-    wrapped = wrap_ddp(load_config(arguments()), model)
+    wrapped = wrap_ddp(model, DdpOptions())
     loader = [batch[comm.get_rank() :: comm.get_world_size()]]
     trainer = Trainer(wrapped, loader, torch.optim.SGD(model.parameters(), lr=0.0))
     trainer.train(0, 1)

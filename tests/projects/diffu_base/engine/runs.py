@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 
+from projects.diffu_base.config.checks import load_config
 from tools.train_net import argument_parser, main
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -18,6 +20,11 @@ CONFIG = Path(__file__).with_name("tiny_config.py")
 def arguments(*overrides: str, flags: tuple[str, ...] = ()) -> argparse.Namespace:
     """Parsed arguments of tools/train_net.py on the tiny configuration and the CPU."""
     return argument_parser().parse_args(["--config-file", str(CONFIG), "--num-gpus", "0", *flags, *overrides])
+
+
+def config(*overrides: str) -> DictConfig:
+    """The tiny configuration on the CPU, as a run reads it."""
+    return load_config(str(CONFIG), overrides, num_gpus=0)
 
 
 def run(output_dir: Path, *overrides: str, flags: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -5,24 +5,22 @@ import copy
 import pytest
 import torch
 from detectron2.structures import Boxes, Instances
-from omegaconf import OmegaConf
 from torch.testing import assert_close
 
-from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.acceleration import accelerate, transformer_layers
-from projects.diffu_base.engine.evaluation import build_model, evaluate
+from projects.diffu_base.engine.build import build_model
+from projects.diffu_base.engine.evaluation import evaluate
 from projects.diffu_base.engine.trainer import Trainer
 from projects.diffu_base.modeling.backbones.swin import SwinTransformer
-from tests.projects.diffu_base.engine.runs import arguments, run
-from tests.projects.diffu_base.engine.tiny import TinyDetector
+from tests.projects.diffu_base.engine.runs import config, run
 from tests.support.tiny_models import tiny_model
 
-SETTINGS = ("channels_last", "activation_checkpointing", "compile")
+SETTINGS = ("channels_last", "activation_checkpointing", "compile_layers")
 
 
 def model_with(*settings: str) -> torch.nn.Module:
-    cfg = OmegaConf.create({"train": {name: name in settings for name in SETTINGS}})
-    return accelerate(cfg, tiny_model("diffu_dino_r50"))
+    return accelerate(tiny_model("diffu_dino_r50"), **{name: name in settings for name in SETTINGS})
 
 
 def batch() -> list[dict]:
@@ -81,9 +79,7 @@ def test_checkpointed_swin_blocks_keep_nothing_else_and_change_nothing():
     for checkpointed in (False, True):
         torch.manual_seed(0)
         swin, saved = SwinTransformer(8, (1, 2, 1), (1, 2, 2), window_size=4, drop_path_rate=0.5, out_indices=(2,)), []
-        cfg = OmegaConf.create({"train": dict.fromkeys(SETTINGS, False)})
-        cfg.train.activation_checkpointing = checkpointed
-        accelerate(cfg, swin)
+        accelerate(swin, channels_last=False, activation_checkpointing=checkpointed)
         with torch.autograd.graph.saved_tensors_hooks(lambda x, saved=saved: saved.append(x.numel()) or x, lambda x: x):
             torch.manual_seed(1)  # of the skipped paths
             maps = swin(torch.randn(2, 3, 70, 50))
@@ -95,15 +91,14 @@ def test_checkpointed_swin_blocks_keep_nothing_else_and_change_nothing():
 
 
 def test_compile_reaches_every_transformer_layer():
-    layers = list(transformer_layers(model_with("compile")))
+    layers = list(transformer_layers(model_with("compile_layers")))
     assert len(layers) == 3 and all(layer._compiled_call_impl is not None for layer in layers)
 
 
 @pytest.mark.parametrize("setting", ["activation_checkpointing", "compile"])
-def test_a_model_without_transformer_layers_is_refused(setting):
-    cfg = OmegaConf.create({"train": {name: name == setting for name in SETTINGS}})
+def test_a_model_without_transformer_layers_is_refused(setting, tmp_path):
     with pytest.raises(ValueError, match=f"train.{setting} is True, but TinyDetector"):
-        accelerate(cfg, TinyDetector())
+        run(tmp_path, f"train.{setting}=True")
 
 
 def test_a_run_resumes_where_the_memory_format_was_another():
@@ -130,13 +125,12 @@ def test_a_run_resumes_where_the_memory_format_was_another():
 
 
 def test_evaluation_runs_under_autocast_on_request():
-    cfg = load_config(arguments("train.amp.evaluate=True"))
-    model, seen = build_model(cfg), []
+    cfg = config("train.amp.evaluate=True")
+    model, seen = build_model(cfg.model, "cpu"), []
     model.head.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
-    evaluate(cfg, model)
+    evaluate(model, cfg.dataloader, dtype=TrainOptions.of(cfg).eval_dtype)
     assert set(seen) == {torch.bfloat16}
-    cfg.train.amp.evaluate = False
-    evaluate(cfg, model)
+    evaluate(model, cfg.dataloader)
     assert seen[-1] == torch.float32
 
 

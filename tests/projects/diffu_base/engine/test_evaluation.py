@@ -1,14 +1,15 @@
 import json
+from functools import partial
 
 import pytest
 import torch
 from detectron2.config import LazyCall as L
 
 from datasets_utils import register_digit_scenes
-from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.engine.build import build_model
 from projects.diffu_base.engine.ema import EMAState
-from projects.diffu_base.engine.evaluation import build_model, evaluate, evaluate_in_training, load_for_eval
-from tests.projects.diffu_base.engine.runs import arguments, load, run
+from projects.diffu_base.engine.evaluation import evaluate, evaluate_in_training, load_for_eval
+from tests.projects.diffu_base.engine.runs import config, load, run
 from tests.projects.diffu_base.engine.tiny import TinyDetector
 
 
@@ -46,13 +47,14 @@ def test_resume_takes_the_runs_last_checkpoint(trained):
 
 
 def test_evaluation_during_training_can_report_both(trained):
-    cfg = load_config(arguments("train.model_ema.eval_both=True"))
-    model = build_model(cfg)
+    cfg = config()
+    model = build_model(cfg.model, "cpu")
     ema = EMAState(model, 0.5)
     torch.nn.init.constant_(model.head.bias, 3.0)
-    results = evaluate_in_training(cfg, model, ema)
+    own = partial(evaluate, model, cfg.dataloader)
+    results = evaluate_in_training(own, model, ema, averages_first=True, both=True)
     assert results.keys() == {"bbox", "bbox_raw"}
-    assert results["bbox_raw"]["AP"] == evaluate(cfg, model)["bbox"]["AP"] != results["bbox"]["AP"]
+    assert results["bbox_raw"]["AP"] == own()["bbox"]["AP"] != results["bbox"]["AP"]
 
 
 class ShiftedBoxes(torch.nn.Module):
@@ -71,11 +73,11 @@ class ShiftedBoxes(torch.nn.Module):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_test_time_augmentation_wraps_the_model(training):
-    cfg = load_config(arguments())
-    model = build_model(cfg).train(training)
-    plain = evaluate(cfg, model)["bbox"]["AP"]
+    cfg = config()
+    model = build_model(cfg.model, "cpu").train(training)
+    plain = evaluate(model, cfg.dataloader)["bbox"]["AP"]
     cfg.dataloader.test_time_augmentation = L(ShiftedBoxes)(shift=5.0)
-    assert evaluate(cfg, model)["bbox"]["AP"] == pytest.approx(plain + 5)
+    assert evaluate(model, cfg.dataloader)["bbox"]["AP"] == pytest.approx(plain + 5)
     assert model.training == training
 
 
@@ -95,9 +97,8 @@ def test_nothing_to_evaluate_is_explained(tmp_path):
 def test_a_backbone_alone_cannot_be_evaluated(tmp_path):
     state = {k: v for k, v in TinyDetector().state_dict().items() if k.startswith("backbone.")}
     torch.save(state, tmp_path / "backbone.pth")
-    cfg = load_config(arguments(f"train.init_checkpoint={tmp_path / 'backbone.pth'}", "train.model_ema.enabled=False"))
     with pytest.raises(ValueError, match="backbone alone"):
-        load_for_eval(cfg, build_model(cfg))
+        load_for_eval(build_model(config().model, "cpu"), str(tmp_path / "backbone.pth"), averaged=False)
 
 
 @pytest.fixture
