@@ -72,7 +72,9 @@ def test_run_trains_and_evaluates(path: Path, data_sets, tmp_path: Path, monkeyp
     cfg, config = small_run(str(path)), write_small_run(path, tmp_path)
     overrides = [f"{key}={tmp_path}" for key in ("train.output_dir", "dataloader.evaluator.output_dir")]
     if "data" in cfg:  # one's own
-        overrides += custom_tree.overrides(custom_tree.write_custom_tree(tmp_path / "data"))
+        overrides += custom_tree.overrides(
+            custom_tree.write_custom_tree(tmp_path / "data", masks="mask_head" in cfg.model)
+        )
     results = main(argument_parser().parse_args(["--config-file", str(config), "--num-gpus", "0", *overrides]))
     assert_trained(tmp_path)
     truth = json.loads(Path(MetadataCatalog.get(f"{data_set_of(cfg)}_val").json_file).read_text())

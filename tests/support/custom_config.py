@@ -26,6 +26,7 @@ _cfg.dataloader.train.num_workers = _cfg.dataloader.test.num_workers = 0
 
 _cfg.train.eval_period = 0
 _cfg.train.seed = 0
+_cfg.train.model_ema.enabled = False
 set_schedule(_cfg, 2, [1])
 
 globals().update(_cfg)

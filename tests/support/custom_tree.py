@@ -36,8 +36,13 @@ NOTES = {
 }
 
 
-def write_custom_tree(root: Path, *, num_train: int = 4, num_val: int = 2, faulty: bool = False) -> dict[str, str]:
+def write_custom_tree(
+    root: Path, *, num_train: int = 4, num_val: int = 2, faulty: bool = False, masks: bool = False
+) -> dict[str, str]:
     """Write `{train,val}.json` and the folders `{train,val}`, and with `faulty` training data that have every fault.
+
+    Args:
+        masks: sound annotations have a `segmentation`, which fills the box.
 
     Returns:
         `train_json`, `train_images`, `val_json`, `val_images`, as the config's `data` takes them.
@@ -48,6 +53,9 @@ def write_custom_tree(root: Path, *, num_train: int = 4, num_val: int = 2, fault
         content = _sound(root / split, count, rng)
         if faulty and split == "train":
             _add_faults(root / split, content, rng)
+        for annotation in content["annotations"] if masks else ():
+            x, y, w, h = annotation["bbox"]
+            annotation["segmentation"] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
         (root / f"{split}.json").write_text(json.dumps(content))
         paths |= {f"{split}_json": str(root / f"{split}.json"), f"{split}_images": str(root / split)}
     return paths
