@@ -1,14 +1,13 @@
-"""Finding and reading configs by name, from a checkout, from any directory and from an installed wheel."""
+"""Reading configs by name, with overrides, from a checkout, from any directory and from an installed wheel."""
 
 import builtins
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from detectron2.config import LazyConfig
-from omegaconf import DictConfig
-
-from .overrides import apply_overrides
+from omegaconf import DictConfig, ListConfig
 
 _BASE = Path(__file__).resolve().parents[1]  # projects/diffu_base
 _PROJECTS = _BASE.parent
@@ -35,16 +34,13 @@ def get_config(name: str, *overrides: str) -> DictConfig:
     Raises:
         ValueError: there is no such config, several have this name, or an override does not fit the config.
     """
-    return apply_overrides(load_file(find_config(name)), overrides)
-
-
-def load_file(path: Path) -> DictConfig:
-    """Read a config file; relative imports in it work as `LazyConfig` has them."""
+    path = find_config(name)
     original_import = builtins.__import__
     try:
-        return LazyConfig.load(str(path))
+        cfg = LazyConfig.load(str(path))
     finally:
         builtins.__import__ = original_import  # LazyConfig leaves its own in place where a config file raises
+    return apply_overrides(cfg, overrides)
 
 
 def find_config(name: str) -> Path:
@@ -116,3 +112,43 @@ def _near(name: str) -> list[str]:
     files = difflib.get_close_matches(name.rpartition("/")[2], by_file, n=3, cutoff=0.5)
     whole = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return list(dict.fromkeys([*whole, *(by_file[file] for file in files)])) or names[:3]
+
+
+def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """Set every `key=value` of `overrides` in `cfg`, in place, and return `cfg`.
+
+    ``+key=value`` adds a key. Arguments of a LazyCall can always be added: a wrong one fails when it is called.
+
+    Raises:
+        ValueError: an override is not of this form, or its key does not exist, which would change nothing; the message
+            names the keys that come close.
+    """
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not equals:
+            raise ValueError(f"override {override!r} is not of the form key=value")
+        if not key.startswith("+"):
+            _check_key(cfg, key)
+    return LazyConfig.apply_overrides(cfg, list(overrides))
+
+
+def _check_key(cfg: DictConfig, key: str) -> None:
+    node: Any = cfg
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        if isinstance(node, DictConfig):
+            if part in node.keys():
+                node = node[part]
+                continue
+            if "_target_" in node.keys():
+                return
+        known = [str(name) for name in node.keys()] if isinstance(node, DictConfig) else []
+        close = difflib.get_close_matches(part, known, n=3) or known
+        prefix = ".".join(parts[:depth])
+        raise ValueError(
+            f"override {key!r}: there is no {part!r} in {prefix or 'the config'}; "
+            f"there is {', '.join(close) or 'nothing to set'} (+{key}=... adds a key)"
+        )

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from detectron2.layers import Conv2d, FrozenBatchNorm2d
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from layers_diffu_detr.transformer import DeformableDecoderLayer, DeformableEncoderLayer
-
-from .fold_norms import fold_frozen_norms
 
 
 def accelerate(
@@ -74,3 +74,29 @@ def checkpoint_activations(layer: nn.Module) -> None:
     """Make `layer` a `Checkpointed` one of its class, in place."""
     kind = type(layer)
     layer.__class__ = type(f"Checkpointed{kind.__name__}", (Checkpointed, kind), {})
+
+
+class FoldedConv2d(Conv2d):
+    """detectron2's convolution with a frozen norm, which scales the convolution's weight instead of its output.
+
+    The same function of the same parameters, gradients included, up to rounding. Scaling the weight is cheaper, since
+    a weight has far fewer numbers than an output.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolution, norm and activation of x (B, C, H, W)."""
+        norm = self.norm
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        bias = norm.bias - norm.running_mean * scale
+        if self.bias is not None:
+            bias = bias + self.bias * scale
+        weight = self.weight * scale[:, None, None, None]
+        x = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        return x if self.activation is None else self.activation(x)
+
+
+def fold_frozen_norms(model: nn.Module) -> None:
+    """Make each of detectron2's convolutions with a frozen norm a `FoldedConv2d`, in place."""
+    for module in model.modules():
+        if type(module) is Conv2d and isinstance(module.norm, FrozenBatchNorm2d):
+            module.__class__ = FoldedConv2d

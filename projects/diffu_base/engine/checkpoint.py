@@ -12,7 +12,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 from torch import nn
 
-from projects.diffu_base.engine.rng import rng_state
+from .rng import rng_state
 
 POINTER = "last_checkpoint"
 PERIODIC = re.compile(r"model_\d{7,}\.pth")
@@ -140,7 +140,7 @@ def load_last(output_dir: str) -> dict[str, Any] | None:
     found = comm.all_gather(path)
     if all(p is None for p in found):
         return None
-    if None in found or not os.path.isfile(path):
+    if path is None or None in found or not os.path.isfile(path):
         raise ValueError(f"--resume: rank {comm.get_rank()} cannot read the checkpoint {path or found[0]}")
     return torch.load(path, map_location="cpu", weights_only=True)
 

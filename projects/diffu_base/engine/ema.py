@@ -17,7 +17,7 @@ def named_weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers by name; a shared tensor appears once, under its first name."""
     model = unwrap(model)
     persistent = model.state_dict(keep_vars=True)
-    weights = dict(model.named_parameters())
+    weights: dict[str, Tensor] = dict(model.named_parameters())
     weights.update((name, buffer) for name, buffer in model.named_buffers() if name in persistent)
     return weights
 

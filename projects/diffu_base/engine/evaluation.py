@@ -8,6 +8,7 @@ import torch
 from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
+from detectron2.utils.events import get_event_storage
 from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
 from torch import nn
@@ -18,7 +19,7 @@ from projects.diffu_base.config.options.train import TrainOptions
 from .build import new_model
 from .checkpoint import last_checkpoint
 from .ema import EMAState, unwrap
-from .results import Results
+from .results import Results, write_results
 from .rng import preserved_rng
 
 logger = logging.getLogger(__name__)
@@ -157,4 +158,55 @@ def evaluate_in_training(
         logger.info("Evaluating the plain weights")
         plain = evaluate_model()
         results.update({f"{task}_raw" if averages_first else task: metrics for task, metrics in plain.items()})
+    return results
+
+
+class EvaluationInTraining:
+    """Evaluates a run's model when the trainer calls it and writes ``results.json``.
+
+    Args:
+        ema: averages that may be evaluated too.
+        dataloader: see `evaluate`; without an `evaluator` there is nothing to do.
+        options: those of the run.
+
+    Attributes:
+        results: of the last evaluation.
+    """
+
+    def __init__(self, model: nn.Module, ema: EMAState | None, dataloader: DictConfig, options: TrainOptions) -> None:
+        self.model = model
+        self.ema = ema
+        self.dataloader = dataloader
+        self.options = options
+        self.results: Results = {}
+
+    def __call__(self) -> Results:
+        """The results; empty without an evaluator."""
+        if "evaluator" not in self.dataloader:
+            return {}
+        options = self.options
+        self.results = evaluate_in_training(
+            lambda: evaluate(self.model, self.dataloader, dtype=options.eval_dtype),
+            self.model,
+            self.ema,
+            averages_first=options.model_ema.use_ema_weights_for_eval_only,
+            both=options.model_ema.eval_both,
+        )
+        iterations = min(get_event_storage().iter + 1, options.max_iter)
+        write_results(options.output_dir, self.results, iterations=iterations)
+        return self.results
+
+
+def evaluate_run(cfg: DictConfig, *, resume: bool) -> Results:
+    """Evaluate the weights of ``train.init_checkpoint``, or with `resume` the run's last, and write ``results.json``.
+
+    Raises:
+        ValueError: see `checkpoint_to_evaluate` and `load_for_eval`.
+    """
+    options = TrainOptions.of(cfg)
+    checkpoint = checkpoint_to_evaluate(options.init_checkpoint, options.output_dir, resume=resume)
+    model = new_model(cfg.model, options)
+    load_for_eval(model, checkpoint, averaged=options.evaluates_averages)
+    results = evaluate(model, cfg.dataloader, dtype=options.eval_dtype)
+    write_results(options.output_dir, results, checkpoint=checkpoint)
     return results

@@ -8,14 +8,22 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import torch
-from detectron2.engine import HookBase, hooks
+from detectron2.engine import HookBase, default_writers, hooks
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
+from torch import nn
 
-from projects.diffu_base.engine.checkpoint import RunCheckpointer
+from projects.diffu_base.config.options.train import CheckpointerOptions, TrainOptions
 
-logger = logging.getLogger("detectron2.diffu_detr")
+from .checkpoint import RunCheckpointer
+from .ema import EMAHook, EMAState
+from .results import Results
+from .writers import WandbWriter
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpoint(HookBase):
@@ -43,9 +51,12 @@ class StopOnSignal(HookBase):
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
     PAUSE = 3.0  # seconds
 
+    def __init__(self) -> None:
+        self._received: int = signal.SIGTERM
+        self._since = 0.0  # seconds, of the first signal
+        self._previous: dict[signal.Signals, Any] = {}
+
     def before_train(self) -> None:
-        self._received = signal.SIGTERM
-        self._previous = {}
         if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
             self._previous = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
 
@@ -124,3 +135,38 @@ class KeepBest(HookBase):
             best = {"metric": self.metric, "value": self.best, "iteration": iteration}
             self.checkpointer.save_weights(self.NAME, best=best)
             logger.info(f"Best {self.metric} so far: {self.best:.4f} at iteration {iteration}")
+
+
+def build_hooks(
+    model: nn.Module,
+    ema: EMAState | None,
+    checkpointer: RunCheckpointer,
+    schedule: Callable[[float], float],
+    evaluation: Callable[[], Results],
+    options: TrainOptions,
+) -> list[HookBase | None]:
+    """The run's hooks in their order."""
+    return [
+        hooks.IterationTimer(),
+        EMAHook(ema, model) if ema is not None else None,
+        hooks.LRScheduler(scheduler=schedule),
+        Checkpoint(checkpointer, options.checkpointer.period),
+        StopOnSignal(),
+        Evaluate(options.eval_period, evaluation),
+        keep_best(checkpointer, options.checkpointer, options.eval_period),
+        # last, so that it writes what the others have put into the storage
+        hooks.PeriodicWriter(build_writers(options), period=options.log_period) if comm.is_main_process() else None,
+    ]
+
+
+def keep_best(checkpointer: RunCheckpointer, options: CheckpointerOptions, eval_period: int) -> KeepBest | None:
+    """The hook that keeps the best weights; None where no metric is named."""
+    return KeepBest(checkpointer, options.best_metric, options.best_mode, eval_period) if options.best_metric else None
+
+
+def build_writers(options: TrainOptions) -> list[EventWriter]:
+    """The log with the time left, metrics.json, TensorBoard, and W&B where it is enabled."""
+    writers = default_writers(options.output_dir, options.max_iter)
+    if options.wandb.enabled:
+        writers.append(WandbWriter(options.wandb.params.model_dump(), options.model_dump()))
+    return writers

@@ -11,10 +11,10 @@ from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMa
 from detectron2.utils import comm
 from torch import nn
 
-from projects.diffu_base.engine.checkpoint import atomic_save
-from projects.diffu_base.engine.ema import unwrap
-from projects.diffu_base.engine.forward import forward_losses, split_batch
-from projects.diffu_base.engine.rng import preserved_rng, set_rng_state
+from .checkpoint import atomic_save
+from .ema import unwrap
+from .forward import forward_losses, split_batch
+from .rng import preserved_rng, set_rng_state
 
 # What a batch may hold besides tensors and plain values; nothing else is unpickled.
 BATCH_TYPES = [
@@ -97,3 +97,11 @@ def replay(
             for name, loss in forward_losses(model, part, amp_dtype).items():
                 sums[name] += loss.item() / accumulation_steps
     return dict(sums), saved["losses"]
+
+
+def show_replay(path: str, model: nn.Module, *, amp_dtype: torch.dtype | None, accumulation_steps: int) -> None:
+    """Print the losses of :func:`replay` beside those of the run."""
+    losses, before = replay(path, model, amp_dtype=amp_dtype, accumulation_steps=accumulation_steps)
+    print(f"{'loss':24} {'replay':>14} {'run':>14}")
+    for name in sorted(losses):
+        print(f"{name:24} {losses[name]:14.6g} {before.get(name, float('nan')):14.6g}")

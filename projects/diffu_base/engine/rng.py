@@ -1,6 +1,8 @@
 """Random streams: seeding, and saving and restoring every generator's state exactly."""
 
+import logging
 import random
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,12 +11,14 @@ import numpy as np
 import torch
 from detectron2.utils import comm
 
+logger = logging.getLogger(__name__)
+
 
 def resolve_seed(seed: int) -> int:
     """``seed`` itself, or when it is negative one drawn by rank 0 that every rank shares."""
     if seed >= 0:
         return seed
-    drawn = int(np.random.SeedSequence().entropy % 2**31)  # from the operating system, whatever was seeded before
+    drawn = secrets.randbelow(2**31)  # from the operating system, whatever was seeded before
     return comm.all_gather(drawn)[0]
 
 
@@ -27,7 +31,8 @@ def seed_everything(seed: int) -> None:
 
 def rng_state() -> dict[str, Any]:
     """State of every generator of this process, made of tensors, tuples and numbers only."""
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    numpy_state: Any = np.random.get_state()
+    name, keys, position, has_gauss, cached = numpy_state
     state = {
         "python": random.getstate(),
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached),
@@ -57,3 +62,14 @@ def preserved_rng() -> Iterator[None]:
         yield
     finally:
         set_rng_state(state)
+
+
+def stream_of_rank(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """This rank's random state; None, with a warning, where the run had another number of processes."""
+    if len(streams) == comm.get_world_size():
+        return streams[comm.get_rank()]
+    logger.warning(
+        f"the checkpoint is of a run with {len(streams)} processes, this one has {comm.get_world_size()}: "
+        "it continues with other random numbers"
+    )
+    return None

@@ -1,7 +1,8 @@
 """The training step: mixed precision, accumulation, clipping, and a stop at the first non-finite loss."""
 
+import functools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,10 +11,10 @@ from detectron2.engine import TrainerBase
 from detectron2.utils import comm
 from torch import Tensor, nn
 
-from projects.diffu_base.engine.forward import forward_losses, split_batch
-from projects.diffu_base.engine.loss_report import LossReport
-from projects.diffu_base.engine.replay import save_replay
-from projects.diffu_base.engine.rng import rng_state, set_rng_state
+from .forward import forward_losses, split_batch
+from .loss_report import LossReport
+from .replay import save_replay
+from .rng import rng_state, set_rng_state
 
 
 class Trainer(TrainerBase):
@@ -60,7 +61,7 @@ class Trainer(TrainerBase):
         self.stop_requested = False  # by this process
         self.stopping = False  # agreed by all processes: the run ends after this iteration
         self.resume_rng: dict[str, Any] | None = None
-        self._batches = None
+        self._batches: Iterator[Sequence[Any]] = iter(())
 
     def before_train(self) -> None:
         """Start the hooks and the loader, then put the random streams where the checkpoint had them."""
@@ -89,7 +90,8 @@ class Trainer(TrainerBase):
                 if is_last:
                     # under way while the backward pass runs
                     report = LossReport(sums, data_time=data_time, stop=float(self.stop_requested))
-                self.grad_scaler.scale(sum(losses.values()) / len(parts)).backward()
+                total = functools.reduce(torch.add, losses.values())
+                self.grad_scaler.scale(total / len(parts)).backward()
         report.wait()
         if not report.is_finite:
             self._stop_at_non_finite(report, batch, rng)
@@ -110,7 +112,7 @@ class Trainer(TrainerBase):
         return batch, time.perf_counter() - start
 
     def _no_sync(self) -> AbstractContextManager[None]:
-        return self.model.no_sync() if hasattr(self.model, "no_sync") else nullcontext()
+        return self.model.no_sync() if isinstance(self.model, nn.parallel.DistributedDataParallel) else nullcontext()
 
     def _update(self) -> None:
         if self.clip_grad is not None:

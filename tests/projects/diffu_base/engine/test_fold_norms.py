@@ -9,7 +9,7 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, ResNet
 from torch import nn
 from torch.testing import assert_close
 
-from projects.diffu_base.engine.fold_norms import fold_frozen_norms
+from projects.diffu_base.engine.acceleration import fold_frozen_norms
 
 
 def frozen_norm(channels: int) -> FrozenBatchNorm2d:
