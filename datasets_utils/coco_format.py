@@ -1,4 +1,4 @@
-"""A data set of one's own, from an annotation file in COCO's format and a folder of images."""
+"""Checks and registers a user's own data: an annotation file in COCO's format and a folder of images."""
 
 import json
 import logging
@@ -10,21 +10,22 @@ from typing import NamedTuple
 
 from detectron2.utils import comm
 
+from .catalogs import DataSet, register, require_free
 from .check import check_coco_format, mended, sound_categories
 from .check_report import Report
 from .coco_file import load_coco_format
-from .register import register
 
 logger = logging.getLogger(__name__)
 
 
 class CocoFiles(NamedTuple):
-    """Where a data set is.
+    """The paths of a data set.
 
     Attributes:
-        json_file: annotations in COCO's format.
-        image_root: the folder that its file names are relative to.
-        class_file: the annotation file whose categories are the classes: that of the training images.
+        json_file: the annotation file, in COCO's format.
+        image_root: the folder that the file names in `json_file` are relative to.
+        class_file: the annotation file whose categories are the classes. For validation data too, it is the file of
+            the training data.
     """
 
     json_file: str
@@ -32,13 +33,18 @@ class CocoFiles(NamedTuple):
     class_file: str
 
 
-# Data are checked once in a process, before training.
+# A process checks the same files once: it keeps the report under what `_key` returns.
 _reports: dict[tuple[object, ...], Report] = {}
+# The report of which this process wrote each mended annotation file.
 _mended: dict[Path, Report] = {}
 
 
 def count_classes(json_file: str) -> int:
-    """Returns the number of classes of an annotation file, K."""
+    """Returns the number of classes, K: how many valid categories an annotation file has.
+
+    Raises:
+        ValueError: the path is empty, or see `read_coco_file`.
+    """
     require_named(json_file=json_file)
     return len(sound_categories(json_file))
 
@@ -48,51 +54,55 @@ def register_coco_format(
 ) -> str:
     """Checks a data set and registers it in detectron2's catalogs.
 
+    If entries must be left out or filled in, it writes another annotation file, which loaders and evaluators then read.
+
     Args:
-        name: in the catalogs.
-        files: where it is.
-        mended_dir: where the annotation file is written without what was left out, for loaders and evaluators to read.
-        drop_faulty: leave out what is faulty; otherwise a data set with faults is refused.
+        name: the data set's name in the catalogs. A later call with the same name replaces the data set.
+        files: the paths of the data set.
+        mended_dir: the folder for that other annotation file, `<name>.json`.
+        drop_faulty: leave out the entries that the check finds faulty. If False, faults raise an error.
         read_images: see `check_coco_format`.
 
     Returns:
-        `name`, so that a config can put this call where a name belongs.
+        `name`. A config can therefore put a call of this function in the place of a data set's name.
 
     Raises:
-        ValueError: the report, if there are faults and `drop_faulty` is False; a path is empty or leads nowhere.
+        ValueError: the data have faults and `drop_faulty` is False (the error is the report), a path is empty or does
+            not exist, or the name is taken (see `catalogs.require_free`).
     """
+    require_free(name)
     report = _report(files, read_images)
     _refuse_faults([report], drop_faulty)
     json_file = files.json_file
     if report.needs_mending:
         json_file = _write_mended(report, Path(mended_dir) / f"{name}.json")
     names = dict(sorted(sound_categories(files.class_file).items()))
-    register(
-        name,
-        partial(load_coco_format, json_file, files.image_root, name),
-        json_file=json_file,
-        image_root=files.image_root,
-        evaluator_type="coco",
-        thing_classes=list(names.values()),
-        thing_dataset_id_to_contiguous_id={category_id: label for label, category_id in enumerate(names)},
-    )
+    metadata = {
+        "json_file": json_file,
+        "image_root": files.image_root,
+        "evaluator_type": "coco",
+        "thing_classes": list(names.values()),
+        "thing_dataset_id_to_contiguous_id": {category_id: label for label, category_id in enumerate(names)},
+    }
+    register(DataSet(name, partial(load_coco_format, json_file, files.image_root, name), metadata))
     return name
 
 
 def check_before_training(
     train: CocoFiles | None, test: CocoFiles | None, *, drop_faulty: bool = False, read_images: bool = True
 ) -> None:
-    """Checks the data of a run, both sets before one is refused, and logs the reports.
+    """Checks the training data and the test data of a run and logs both reports.
 
-    All processes call this together: the first reads the files and tells the others.
+    Every process must call it. Rank 0 reads the files and sends its reports to the others.
 
     Args:
-        train, test: where the sets are; None: there is no such set.
-        drop_faulty: faults are reported only; `register_coco_format` then leaves them out.
+        train, test: the paths of the two data sets. None means that the run has no such data set.
+        drop_faulty: only log the faults, which `register_coco_format` then leaves out. If False, faults raise an error.
         read_images: see `check_coco_format`.
 
     Raises:
-        ValueError: the reports, if there are faults and `drop_faulty` is False; a path is empty or leads nowhere.
+        ValueError: the data have faults and `drop_faulty` is False (the error holds the reports of both data sets), or
+            a path is empty or does not exist.
     """
     reports = []
     for files in filter(None, (train, test)):
@@ -105,10 +115,10 @@ def check_before_training(
 
 
 def require_named(**paths: str) -> None:
-    """Refuses empty paths, which is what a config has that was not told where the data are.
+    """Makes sure that paths are given. In a config they are empty until the user says where the data are.
 
     Raises:
-        ValueError: naming the path and the settings of a config.
+        ValueError: a path is empty. The error names it and the settings of a config that name the data.
     """
     for name, path in paths.items():
         if not path:
@@ -119,11 +129,13 @@ def require_named(**paths: str) -> None:
 
 
 def _key(files: CocoFiles, read_images: bool) -> tuple[object, ...]:
+    """Returns what a report depends on: the paths, when their files were last changed, and how they are checked."""
     changed = tuple(os.path.getmtime(path) for path in files if os.path.isfile(path))
     return (*files, read_images, *changed)
 
 
 def _report(files: CocoFiles, read_images: bool) -> Report:
+    """Returns the report on a data set, which is checked only if this process has no report on the same files."""
     require_named(**files._asdict())
     key = _key(files, read_images)
     if key not in _reports:
@@ -142,7 +154,10 @@ def _refuse_faults(reports: Sequence[Report], drop_faulty: bool) -> None:
 
 
 def _write_mended(report: Report, path: Path) -> str:
-    """Writes the mended annotation file in one go: all processes of a run may do so."""
+    """Writes the annotation file without the report's faults and returns its path.
+
+    Several processes may write it at once: each writes a file of its own and then renames it to `path`.
+    """
     if _mended.get(path) is not report or not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_name(f".{path.name}-{os.getpid()}")

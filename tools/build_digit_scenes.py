@@ -13,8 +13,9 @@ sys.path.insert(0, str(REPOSITORY))
 
 from detectron2.config import LazyConfig, instantiate  # noqa: E402
 
+from datasets_utils.catalogs import ROOT_VARIABLE  # noqa: E402
 from datasets_utils.digit_scenes import build_digit_scenes  # noqa: E402
-from datasets_utils.register import ROOT_VARIABLE, digit_scenes_root  # noqa: E402
+from datasets_utils.register import digit_scenes_root  # noqa: E402
 
 CONFIGS = {
     "coco": REPOSITORY / "configs/common/data/digit_scenes.py",

@@ -18,9 +18,9 @@ from detectron2.config import instantiate  # noqa: E402
 from detectron2.data import MetadataCatalog  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 
+from datasets_utils.catalogs import require_data  # noqa: E402
 from datasets_utils.check import check_coco_format, mended  # noqa: E402
 from datasets_utils.coco_format import CocoFiles, require_named  # noqa: E402
-from datasets_utils.register import require_data  # noqa: E402
 from projects.diffu_base import get_config  # noqa: E402
 
 

@@ -22,8 +22,8 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
 from tabulate import tabulate
 
+from ..catalogs import require_registered
 from ..coco_file import read_coco_file
-from ..register import require_registered
 from .backends import COCO_BACKENDS, COCO_METRICS, LVIS_BACKENDS, LVIS_METRICS, SHAPES, Backend, choose_backend
 from .detections import DetectionTable
 

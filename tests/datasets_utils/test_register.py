@@ -7,15 +7,10 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 import datasets_utils
-from datasets_utils.register import digit_scenes_root, register
+from datasets_utils.register import digit_scenes_root
 from tests.support.coco_tree import write_coco_tree
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_importing_registers_both_splits():
-    assert {"digit_scenes_train", "digit_scenes_val"} <= set(DatasetCatalog.list())
-    assert datasets_utils.__all__
 
 
 def test_registered_scenes_load_with_contiguous_classes(registered_scenes, scene_settings):
@@ -58,11 +53,3 @@ def test_coco_is_detectron2s_where_it_is_there(tmp_path):
     script = "import datasets_utils, detectron2.data as d; print(len(d.DatasetCatalog.get('coco_2017_train')))"
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "8"
-
-
-def test_a_data_set_registered_with_other_metadata_replaces_the_former(tmp_path):
-    for classes in (["a"], ["a", "b"]):
-        register("own_test", list, json_file=tmp_path / "x.json", image_root=tmp_path, thing_classes=classes)
-        assert MetadataCatalog.get("own_test").thing_classes == classes
-    DatasetCatalog.remove("own_test")
-    MetadataCatalog.remove("own_test")
