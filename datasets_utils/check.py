@@ -1,4 +1,4 @@
-"""Finds what is wrong with a data set in COCO's format before training meets it, and leaves it out where asked to."""
+"""Checks a data set in COCO's format before training, and makes annotations without the faulty entries."""
 
 import logging
 import math
@@ -11,10 +11,11 @@ from PIL import Image
 from .check_report import NO_AREA, NO_ID, Report
 from .coco_file import LISTS, image_name, read_coco_file
 
-BORDER = 1.0  # pixels that a box may reach beyond the image unmentioned: COCO's own do by rounding
-IMAGES_AT_ONCE = 4096
+# The report does not mention boxes that reach up to this many pixels beyond the image: rounding makes COCO's own do so.
+BORDER = 1.0
+IMAGES_AT_ONCE = 4096  # so many images wait for the threads that read them
 EXIF_ORIENTATION = 0x0112
-SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
+SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that swap height and width
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +27,17 @@ def check_coco_format(
     class_file: str | os.PathLike | None = None,
     read_images: bool = True,
 ) -> Report:
-    """Checks an annotation file, each entry of it, and the images.
+    """Checks the entries of an annotation file, and the image files that they name.
 
     Args:
-        json_file: in COCO's format, or LVIS's.
-        image_root: what the file names are relative to.
-        class_file: the annotation file whose categories are the classes, such as that of the training images; None:
-            `json_file` itself.
-        read_images: decode every image; otherwise only see whether the files are there.
+        json_file: the annotation file, in COCO's format or LVIS's.
+        image_root: the folder that the file names in `json_file` are relative to.
+        class_file: the annotation file whose categories are the classes. For validation data it is the file of the
+            training data. None is `json_file` itself.
+        read_images: whether to decode every image. If False, the check only looks whether the image files exist.
 
     Raises:
-        ValueError: a file or the folder does not exist, or a file is not in COCO's format at all.
+        ValueError: `image_root` does not exist, or see `read_coco_file`.
     """
     content = read_coco_file(json_file)
     if not os.path.isdir(image_root):
@@ -54,10 +55,13 @@ def check_coco_format(
 
 
 def mended(report: Report) -> dict[str, Any]:
-    """Returns the content of the report's annotation file without what is faulty, and with all that evaluators read.
+    """Returns the content of the report's annotation file without the faulty entries.
+
+    The annotations get an `area` and an `iscrowd`, which evaluators read, if they have none. If ids are missing or
+    repeated, all annotations are numbered anew.
 
     Raises:
-        ValueError: no box would be left.
+        ValueError: no annotation is left.
     """
     content = read_coco_file(report.json_file)
     kept = {
@@ -78,7 +82,11 @@ def mended(report: Report) -> dict[str, Any]:
 
 
 def sound_categories(json_file: str | os.PathLike) -> dict[int, str]:
-    """Returns the names of the file's categories by id; malformed and repeated ones are left out."""
+    """Returns the category names of an annotation file by id, without malformed and repeated categories.
+
+    Raises:
+        ValueError: see `read_coco_file`.
+    """
     return _check_categories(read_coco_file(json_file)["categories"], Report(str(json_file), ""))
 
 
@@ -87,7 +95,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _check_categories(categories: list[Any], report: Report) -> dict[int, str]:
-    """Returns the names of the sound categories by id."""
+    """Adds the faults of the categories to the report. Returns the names of the categories without faults by id."""
     names: dict[int, str] = {}
     for position, category in enumerate(categories):
         drop = ("categories", position)
@@ -105,7 +113,12 @@ def _check_categories(categories: list[Any], report: Report) -> dict[int, str]:
 
 
 def _check_images(images: list[Any], report: Report) -> dict[int, dict[str, Any]]:
-    """Returns the sound image entries by id, with its "position" in the file, "name" and "size" (width, height)."""
+    """Adds the faults of the image entries to the report.
+
+    Returns:
+        what the checks of files and annotations need of the entries without faults, by image id: the "position" in
+        the file's list, the file "name", the "size" (width, height), and a count of the image's "boxes", still 0.
+    """
     sound: dict[int, dict[str, Any]] = {}
     ambiguous = set()
     for position, image in enumerate(images):
@@ -124,15 +137,16 @@ def _check_images(images: list[Any], report: Report) -> dict[int, dict[str, Any]
         else:
             size = (image["width"], image["height"])
             sound[image["id"]] = {"position": position, "name": name, "size": size, "boxes": 0}
-    for image_id in ambiguous:  # whose boxes they are cannot be told
+    for image_id in ambiguous:  # Nobody can tell which of the two files the boxes belong to.
         report.dropped["images"].add(sound[image_id]["position"])
     return sound
 
 
 def _check_files(images: dict[int, dict[str, Any]], report: Report, read_images: bool) -> None:
+    """Adds the faults of the image files to the report."""
     logger.info("Checking %d images in %s", len(images), report.image_root)
     ids = list(images)
-    # Decoding releases Python's lock.
+    # Threads decode at the same time, because Pillow releases Python's global lock meanwhile.
     with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
         for start in range(0, len(ids), IMAGES_AT_ONCE):
             batch = [images[image_id] for image_id in ids[start : start + IMAGES_AT_ONCE]]
@@ -144,7 +158,7 @@ def _check_files(images: dict[int, dict[str, Any]], report: Report, read_images:
 
 
 def _file_fault(image: dict[str, Any], image_root: str, read_images: bool) -> tuple[str, str] | None:
-    """Returns the kind of fault of an image file and how it shows."""
+    """Returns the kind of an image file's fault and its description, or None if the file has no fault."""
     path = os.path.join(image_root, image["name"])
     if not os.path.isfile(path):
         return "missing image", "no such file"
@@ -152,7 +166,7 @@ def _file_fault(image: dict[str, Any], image_root: str, read_images: bool) -> tu
         return None
     try:
         width, height = _decoded_size(path)
-    # Pillow reports broken files by all of these.
+    # Pillow raises any of these for a broken file.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return "unreadable image", str(error)
     if (width, height) != image["size"]:
@@ -162,11 +176,11 @@ def _file_fault(image: dict[str, Any], image_root: str, read_images: bool) -> tu
 
 
 def _decoded_size(path: str) -> tuple[int, int]:
-    """Returns (width, height) as the mapper sees them, EXIF orientation applied; decodes all of the file."""
+    """Decodes an image file to its end and returns (width, height) after EXIF orientation, as the mapper sees it."""
     with Image.open(path) as image:
         width, height = image.size
         orientation = image.getexif().get(EXIF_ORIENTATION)
-        image.draft("RGB", (1, 1))  # a JPEG is then decoded at an eighth of its size, which still reads it to the end
+        image.draft("RGB", (1, 1))  # Pillow decodes a JPEG at an eighth of its size, and still reads it to the end.
         image.load()
     return (height, width) if orientation in SIDEWAYS else (width, height)
 
@@ -174,6 +188,14 @@ def _decoded_size(path: str) -> tuple[int, int]:
 def _check_annotations(
     annotations: list[Any], images: dict[int, dict[str, Any]], names: dict[int, str], report: Report
 ) -> None:
+    """Adds the faults and notes of the annotations to the report, and counts each image's boxes in `images`.
+
+    Args:
+        annotations: the file's list.
+        images: what `_check_images` returned.
+        names: the classes' names by category id.
+        report: receives the findings.
+    """
     ids: set[int] = set()
     used = set()
     for position, annotation in enumerate(annotations):
@@ -206,7 +228,7 @@ def _check_annotations(
 
 
 def _box_fault(box: Any, width: int, height: int) -> str | None:
-    """Returns the kind of fault of a box [x, y, width, height] in an image of that size."""
+    """Returns the kind of fault of a box [x, y, width, height] in an image of `width` x `height`, or None."""
     is_number = [isinstance(v, int | float) and math.isfinite(v) for v in box] if isinstance(box, list) else []
     if len(is_number) != 4 or not all(is_number):
         return "malformed annotation"
@@ -219,6 +241,7 @@ def _box_fault(box: Any, width: int, height: int) -> str | None:
 
 
 def _note_box(annotation: dict[str, Any], size: tuple[int, int], here: str, report: Report) -> None:
+    """Adds to the report what is notable about an annotation without a fault; `here` says which one it is."""
     x, y, w, h = annotation["bbox"]
     if min(x, y) < -BORDER or x + w > size[0] + BORDER or y + h > size[1] + BORDER:
         report.add("box reaching beyond the image", f"{here}: bbox {annotation['bbox']} in {size[0]} x {size[1]}")

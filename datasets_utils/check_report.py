@@ -1,9 +1,10 @@
-"""What the check of a data set in COCO's format can find, and the report of it."""
+"""The report of a check: the kinds of faults and notes there are, and how often the check found each."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-# Faults, and what leaving them out does. Training refuses a data set that has one.
+# The kinds of faults, and what happens to a faulty entry if faults are left out. Training refuses data with faults
+# unless it is told to leave them out.
 FAULTS = {
     "malformed category": "category dropped",
     "repeated category id": "later category dropped",
@@ -20,7 +21,7 @@ FAULTS = {
 }
 NO_ID = "annotation without an id of its own"
 NO_AREA = "annotation without area or iscrowd"
-# What is no fault, and how it is handled.
+# The kinds of notes, and how training and evaluation handle each. A note is worth knowing, but no fault.
 NOTES = {
     "box reaching beyond the image": "cut off at the border for training",
     "box smaller than a pixel": "kept; are the coordinates in pixels?",
@@ -31,19 +32,20 @@ NOTES = {
     NO_ID: "all are numbered anew",
     NO_AREA: "filled in: the box's area, 0",
 }
-EXAMPLES = 3
+EXAMPLES = 3  # so many examples of each kind are shown
 
 
 @dataclass
 class Report:
-    """What the check of one annotation file found.
+    """What the check found in one annotation file and its images.
 
     Attributes:
-        json_file, image_root: what was checked.
-        sizes: number of entries of each list of the file.
-        counts: how often each of FAULTS and NOTES was found.
-        examples: the first few of each, in words.
-        dropped: by list of the file, the positions of the entries that `mended` leaves out.
+        json_file: the annotation file.
+        image_root: the folder of images.
+        sizes: the number of entries in each list of the annotation file, by the list's name.
+        counts: how often the check found each kind of FAULTS and NOTES.
+        examples: descriptions of the first findings of each kind.
+        dropped: the positions of the faulty entries in each list of the annotation file, by the list's name.
     """
 
     json_file: str
@@ -55,15 +57,22 @@ class Report:
 
     @property
     def num_faults(self) -> int:
+        """How many faults the check found; notes do not count."""
         return sum(self.counts[kind] for kind in FAULTS)
 
     @property
     def needs_mending(self) -> bool:
-        """Whether there are faults, or fields missing that evaluators read."""
+        """Whether there are faults, or annotations that lack a field that evaluators read."""
         return any(self.counts[kind] for kind in (*FAULTS, NO_ID, NO_AREA))
 
     def add(self, kind: str, example: str, *, drop: tuple[str, int] | None = None) -> None:
-        """Counts one finding; `drop` is the list and the position of the entry to leave out."""
+        """Adds one finding.
+
+        Args:
+            kind: one of FAULTS or NOTES.
+            example: which entry it is and what is wrong with it.
+            drop: the entry to leave out, as the name of its list and its position there. Notes have none.
+        """
         self.counts[kind] += 1
         if len(self.examples[kind]) < EXAMPLES:
             self.examples[kind].append(example)

@@ -1,4 +1,4 @@
-"""Reads annotation files in COCO's format and its kin: LVIS, V3Det, and what labelling tools export."""
+"""Reads annotation files in COCO's format, which LVIS, V3Det and the exports of labelling tools share."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from detectron2.structures import BoxMode
 from pycocotools import mask as mask_utils
 
 LISTS = ("images", "annotations", "categories")
-# Fields of LVIS, by image: classes known to be absent, and those of which not every object is annotated.
+# LVIS lists in each image entry the categories that the image surely lacks, and those of which it may have more objects
+# than are annotated.
 FEDERATED = ("neg_category_ids", "not_exhaustive_category_ids")
 
 
@@ -35,13 +36,13 @@ def read_coco_file(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def image_name(image: dict[str, Any]) -> str:
-    """Returns the file of an image entry: its `file_name`, or as LVIS has it the end of its `coco_url`."""
+    """Returns an image entry's file name: its `file_name`, or the end of the `coco_url` that LVIS has instead."""
     # http://images.cocodataset.org/train2017/000000155379.jpg -> train2017/000000155379.jpg
     return image["file_name"] if "file_name" in image else "/".join(image["coco_url"].split("/")[-2:])
 
 
 def class_metadata(categories: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns what detectron2's metadata say of the classes, which are the categories in the order of their ids."""
+    """Returns detectron2's metadata of the classes. The classes are the categories, in the order of their ids."""
     in_order = sorted(categories, key=lambda category: category["id"])
     return {
         "thing_classes": [category["name"] for category in in_order],
@@ -50,16 +51,17 @@ def class_metadata(categories: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def load_coco_format(json_file: str | os.PathLike, image_root: str | os.PathLike, name: str) -> list[dict[str, Any]]:
-    """Returns detectron2 dataset dicts, ordered by image id; the image files are not read.
+    """Returns detectron2 dataset dicts, ordered by image id. It does not read the image files.
 
     Args:
-        json_file: an annotation file without faults (`datasets_utils.check` finds them).
-        image_root: what the file names are relative to.
-        name: of the data set. Its metadata say which category id is which class; if they do not yet, they learn it
-            and the class names from the file, the classes being in the order of the ids.
+        json_file: an annotation file without faults. `datasets_utils.check` finds faults.
+        image_root: the folder that the file names in `json_file` are relative to.
+        name: the data set's name in the MetadataCatalog. If the metadata do not map category ids to classes yet, they
+            get the map and the class names from the file, with the classes in the order of the category ids.
 
     Raises:
-        ValueError: see `read_coco_file`; an annotation names an image or category that is not listed.
+        ValueError: an annotation names an image that is not listed or a category that is no class, or see
+            `read_coco_file`.
     """
     content = read_coco_file(json_file)
     metadata = MetadataCatalog.get(name)
@@ -84,7 +86,12 @@ def load_coco_format(json_file: str | os.PathLike, image_root: str | os.PathLike
 
 
 def _annotation(annotation: dict[str, Any], label: int) -> dict[str, Any]:
-    """Returns detectron2's fields of an annotation; a segmentation that encloses nothing is left out."""
+    """Returns an annotation with detectron2's fields, and with a segmentation only if that encloses an area.
+
+    Args:
+        annotation: an entry of the file.
+        label: the class of its category.
+    """
     result = {
         "bbox": annotation["bbox"],
         "bbox_mode": BoxMode.XYWH_ABS,

@@ -1,4 +1,4 @@
-"""From one detectron2 dataset dict to one model input."""
+"""The mapper, which makes one model input of one detectron2 dataset dict."""
 
 import logging
 import math
@@ -17,16 +17,17 @@ logger = logging.getLogger(__name__)
 
 
 class DetrDatasetMapper:
-    """Reads an image, augments it together with its annotations, and returns tensors.
+    """Reads an image, augments it together with its annotations, and returns both as tensors.
 
-    Draws from numpy's global generator only, as detectron2's augmentations do.
+    It draws from NumPy's global generator only, as detectron2's augmentations do.
 
     Args:
-        augmentation: detectron2 augmentations, applied in order.
-        augmentation_with_crop: a second list; each image takes either one with probability 1/2. None: always the first.
-        is_train: return "instances"; otherwise annotations are dropped.
-        mask_on: keep instance masks (`gt_masks`).
-        img_format: what `detectron2.data.detection_utils.read_image` takes, e.g. "RGB".
+        augmentation: detectron2's augmentations, which are applied in their order.
+        augmentation_with_crop: a second list of augmentations. Half of the images, drawn at random, take this list.
+            None means that all images take the first.
+        is_train: whether to return the annotations as "instances". If False, they are dropped.
+        mask_on: whether the instances have masks (`gt_masks`).
+        img_format: the order of the channels, such as "RGB", for `detectron2.data.detection_utils.read_image`.
     """
 
     def __init__(
@@ -47,15 +48,16 @@ class DetrDatasetMapper:
         logger.info("Augmentations: %s; with crop: %s", self.augmentation, self.augmentation_with_crop)
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Maps a dataset dict, which is left as it is.
+        """Makes the model input of a dataset dict, and leaves the dict as it is.
 
         Returns:
-            the dict without "annotations", with "image" (3, H, W) uint8 and, in training, "instances": boxes in
-            absolute xyxy clipped to the image, crowds and boxes that augmentation emptied left out; empty for an
-            image without annotations. Masks are `PolygonMasks`, in an image with run lengths `BitMasks`.
+            a copy of the dict without "annotations", and with "image" (3, H, W) uint8. In training it also has
+            "instances". Their boxes are absolute xyxy, cut off at the image's border. Crowds are left out, and so are
+            boxes of which the augmentation left nothing; an image may have no instances. The masks are `PolygonMasks`,
+            or `BitMasks` if an annotation of the image has run lengths.
 
         Raises:
-            ValueError: the image cannot be read or an annotation is malformed; names the file.
+            ValueError: the image cannot be read, or an annotation is malformed. The error names the image file.
         """
         mapped = {key: value for key, value in dataset_dict.items() if key != "annotations"}
         image = self.read(mapped)
@@ -73,27 +75,33 @@ class DetrDatasetMapper:
         return mapped
 
     def read(self, dataset_dict: dict[str, Any]) -> np.ndarray:
-        """The image (H, W, C) of `dataset_dict`, which receives "height" and "width" where it lacks them.
+        """Reads the image (H, W, C) of a dataset dict, and adds "height" and "width" to the dict if it lacks them.
 
-        Pillow reads: it honours EXIF orientation and knows every kind of file. torchvision's decoder gives the same
-        pixels of a JPEG file, but is too little faster to keep a second way of reading.
+        Pillow reads the file, because it applies EXIF orientation and knows every kind of file. torchvision decodes a
+        JPEG file to the same pixels, but is not faster by enough to be worth a second way of reading.
         """
         try:
             image = utils.read_image(dataset_dict["file_name"], format=self.img_format)
             utils.check_image_size(dataset_dict, image)
-        # Pillow reports broken files as OSError, SyntaxError or ValueError, mostly without the name.
+        # Pillow raises any of these for a broken file, and most messages do not name the file.
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"cannot use image {dataset_dict['file_name']}: {error}") from error
         return image
 
     def to_tensor(self, image: np.ndarray) -> torch.Tensor:
-        """From (H, W, C) to (C, H, W)."""
+        """Returns an image (H, W, C) as a tensor (C, H, W)."""
         return torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
     def instances(
         self, annotations: list[dict[str, Any]], transforms: T.TransformList, image_size: tuple[int, int]
     ) -> Instances:
-        """Ground truth in the transformed image, whose size is `image_size` (H, W); `annotations` stay as they are."""
+        """Returns the ground truth in the augmented image.
+
+        Args:
+            annotations: those of the dataset dict. They stay as they are.
+            transforms: what was done to the image.
+            image_size: (H, W) of the augmented image.
+        """
         annotations = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
         height, width = image_size
         boxes_xyxy = transforms.apply_box(_boxes_xyxy(annotations)).clip(0, [width, height, width, height])
@@ -111,7 +119,10 @@ class DetrDatasetMapper:
 
 
 def _boxes_xyxy(annotations: list[dict[str, Any]]) -> np.ndarray:
-    """Absolute corners (N, 4), float64, of all annotations at once; one by one they would take longer than resizing."""
+    """Returns the boxes (N, 4) of the annotations, absolute xyxy, float64.
+
+    It converts all boxes at once. To convert one box after the other would take longer than to resize the image.
+    """
     for annotation in annotations:
         box = annotation["bbox"]
         if len(box) != 4 or not all(map(math.isfinite, box)):
@@ -120,13 +131,21 @@ def _boxes_xyxy(annotations: list[dict[str, Any]]) -> np.ndarray:
     modes = np.array([annotation["bbox_mode"] for annotation in annotations])
     for mode in set(modes.tolist()) - {BoxMode.XYXY_ABS}:
         rows = modes == mode
-        # In float32, as detectron2 converts a single box, to get its very numbers.
+        # detectron2 converts a single box in float32. To get the same numbers, so does this.
         boxes[rows] = BoxMode.convert(boxes[rows].astype(np.float32), BoxMode(mode), BoxMode.XYXY_ABS)
     return boxes
 
 
 def _check_masks(annotations: list[dict[str, Any]], image_size: tuple[int, int]) -> None:
-    """Refuse annotations, crowds aside, that have no mask, or run lengths that are not of `image_size` (H, W)."""
+    """Makes sure that all annotations but crowds have a mask, and that run lengths are of an image of this size.
+
+    Args:
+        annotations: those of the dataset dict.
+        image_size: (H, W) of the image before augmentation.
+
+    Raises:
+        ValueError: an annotation has no mask, something else in its place, or run lengths of another size.
+    """
     for annotation in annotations:
         if annotation.get("iscrowd", 0):
             continue
@@ -146,14 +165,14 @@ def _check_masks(annotations: list[dict[str, Any]], image_size: tuple[int, int])
 def _masks(
     annotations: list[dict[str, Any]], transforms: T.TransformList, image_size: tuple[int, int]
 ) -> PolygonMasks | BitMasks:
-    """The masks in the transformed image, whose size is `image_size` (H, W): bits where not all are polygons."""
+    """Returns the masks in the augmented image of `image_size` (H, W): polygons, or bits if not all are polygons."""
     if all(isinstance(annotation["segmentation"], list) for annotation in annotations):
         return PolygonMasks([_polygons(annotation, transforms) for annotation in annotations])
     return BitMasks(np.stack([_bits(annotation, transforms, image_size) for annotation in annotations]))
 
 
 def _bits(annotation: dict[str, Any], transforms: T.TransformList, image_size: tuple[int, int]) -> np.ndarray:
-    """The transformed mask of an annotation, polygons or run lengths: (H, W) bool."""
+    """Returns the mask of an annotation in the augmented image of `image_size`, (H, W) bool."""
     segmentation = annotation["segmentation"]
     if isinstance(segmentation, list):
         return polygons_to_bitmask(_polygons(annotation, transforms), *image_size)
@@ -163,10 +182,11 @@ def _bits(annotation: dict[str, Any], transforms: T.TransformList, image_size: t
 
 
 def _polygons(annotation: dict[str, Any], transforms: T.TransformList) -> list[np.ndarray]:
-    """The transformed polygons of an annotation, (2 n,) each: x, y in turn. They may reach beyond the image.
+    """Returns the polygons of an annotation in the augmented image, each as (2 n,): x0, y0, x1, y1, ...
 
-    Not `apply_polygons`, which cuts them off at the border of a crop: drawing them does so anyway, and without shapely.
+    They may reach beyond the image. detectron2's `apply_polygons` would cut them off at the border of a crop, for which
+    it needs shapely. That is not necessary, because whoever draws a polygon draws only what is inside the image.
     """
-    # Copies, as transforms change coordinates in place; not of integers, which would be rounded.
+    # The arrays are float copies: transforms change coordinates in place, and would round integers.
     polygons = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in annotation["segmentation"]]
     return [transforms.apply_coords(polygon).reshape(-1) for polygon in polygons]

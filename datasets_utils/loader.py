@@ -1,10 +1,11 @@
-"""Data loaders whose stream depends on the seed and the position alone, so that training resumes exactly.
+"""Data loaders that continue a training run exactly where it stopped.
 
-The order of images and the randomness of each one's augmentation are functions of (seed, position in the stream): the
-number of workers, the number of processes and interruptions leave the global batches as they are.
+The order of the images and the random numbers of each image's augmentation depend on the seed and on the position in
+the stream of images alone. The global batches are therefore the same for any number of workers and of processes, and
+with and without interruptions.
 
-Workers share one copy of the data set: `DatasetFromList` keeps pickled bytes, which reading leaves as they are. Each
-item is unpickled anew, hence `copy=False`.
+All workers share one copy of the data set, because `DatasetFromList` keeps it as pickled bytes. It unpickles an item
+each time the item is read, so `copy=False` is safe: no one else holds the object.
 """
 
 import contextlib
@@ -21,20 +22,21 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-MAX_OPEN_FILES = 65536
+MAX_OPEN_FILES = 65536  # per process, where the system allows it
 
 DatasetDicts = list[dict[str, Any]]
 Mapper = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ResumableTrainingSampler(Sampler[int]):
-    """An endless stream of indices, shuffled anew each epoch; every `iter()` starts at its beginning.
+    """An endless stream of image indices, in which every epoch has all images in an order of its own.
 
-    It is the stream of all processes together: `ResumableBatchSampler` deals it out and finds the place to resume.
+    All processes share this one stream, and every `iter()` starts it from the beginning. `ResumableBatchSampler` deals
+    it out to the processes and finds the place at which to resume.
 
     Args:
-        size: number of images.
-        seed: the epoch's order is a function of (seed, epoch).
+        size: the number of images.
+        seed: the order of an epoch depends on the seed and the epoch's number alone.
 
     Raises:
         ValueError: there are no images, or the seed is negative.
@@ -54,22 +56,23 @@ class ResumableTrainingSampler(Sampler[int]):
 
 
 class ResumableBatchSampler(Sampler[list[tuple[int, int]]]):
-    """Cuts a stream of indices into global batches and yields this process's share of each.
+    """Cuts a stream of image indices into global batches and yields this process's share of each batch.
 
-    Resuming replays the stream, indices only, which costs about a second per million images.
+    To resume, it replays the indices of the batches that are done, which takes about a second per million images.
 
     Args:
-        stream: endless indices, the same in all processes, starting anew at every `iter()`.
-        batch_size: images per global batch.
-        groups: per image the number of its group; a batch holds one group only. None: all are one group.
-        start: global batches already consumed.
-        rank, world_size: this process among all; rank r takes every world_size-th image of the batch from the r-th on.
+        stream: endless indices. They are the same in all processes, and every `iter()` starts them from the beginning.
+        batch_size: the number of images in a global batch, that of all processes together.
+        groups: the group of each image. A batch has images of one group only. None puts all images into one group.
+        start: the number of global batches that are done already.
+        rank: the number of this process. It takes the images rank, rank + world_size, ... of every batch.
+        world_size: the number of processes.
 
     Yields:
-        [(position in the stream, index), ...], batch_size / world_size of them.
+        a list of batch_size / world_size pairs (position in the stream, index of the image).
 
     Raises:
-        ValueError: batch_size is not a positive multiple of world_size, or start is negative.
+        ValueError: `batch_size` is not a positive multiple of `world_size`, or `start` is negative.
     """
 
     def __init__(
@@ -111,7 +114,7 @@ class ResumableBatchSampler(Sampler[list[tuple[int, int]]]):
 
 
 class _SeededItems(Dataset):
-    """Maps (position, index) to dataset[index], with the global generators seeded from (seed, position) meanwhile."""
+    """Has for (position, index) the item `dataset[index]`, made while (seed, position) seeds the global generators."""
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.dataset = dataset
@@ -125,9 +128,10 @@ class _SeededItems(Dataset):
 
 @contextlib.contextmanager
 def _seeded(*entropy: int) -> Iterator[None]:
-    """Seeds the generators that augmentations draw from, and puts them back after.
+    """Seeds the generators from which augmentations draw, and restores their states at the end.
 
-    Without workers items are made in the training process, whose own draws (diffusion noise) must not notice.
+    Without workers the training process itself makes the items. Its other draws, such as those of the diffusion's
+    noise, must be the same as with workers.
     """
     numpy_state, python_state, torch_state = np.random.get_state(), random.getstate(), torch.get_rng_state()
     words = np.random.SeedSequence(entropy).generate_state(4)
@@ -153,18 +157,18 @@ def build_train_loader(
     aspect_ratio_grouping: bool = True,
     sampler: Iterable[int] | None = None,
 ) -> DataLoader:
-    """Builds the endless loader of training batches of this process.
+    """Builds the endless loader of this process's training batches.
 
     Args:
-        dataset: detectron2 dataset dicts; grouping needs their "width" and "height".
-        mapper: from dataset dict to model input.
-        total_batch_size: images per batch over all processes.
-        num_workers: loading processes; 0 loads in this one.
-        seed: of order and augmentation.
-        start_iter: batches already consumed; the loader continues with the next.
-        aspect_ratio_grouping: a batch holds landscape images only or others only, which saves padding.
-        sampler: another stream of indices, endless, the same in all processes and starting anew at every `iter()`
-            (detectron2's own samplers deal to processes themselves and do not fit). None: shuffled epochs.
+        dataset: detectron2 dataset dicts, with "width" and "height" if images are grouped.
+        mapper: makes a model input of a dataset dict.
+        total_batch_size: the number of images in a batch, over all processes.
+        num_workers: the number of processes that load images for this one. With 0 this process loads them itself.
+        seed: determines the order of the images and their augmentation.
+        start_iter: the number of batches that are done already. The loader continues with the next batch.
+        aspect_ratio_grouping: whether to save padding by batches in which either all images are landscape or none is.
+        sampler: an endless stream of image indices, as `ResumableBatchSampler` takes it. detectron2's samplers do not
+            fit, because they deal out to the processes themselves. None shuffles the images in every epoch.
 
     Returns:
         a loader of lists of model inputs.
@@ -184,7 +188,7 @@ def build_train_loader(
     return DataLoader(
         _SeededItems(MapDataset(DatasetFromList(dataset, copy=False), mapper), seed),
         batch_sampler=batches,
-        # A loader draws its workers' seeds; its own generator keeps it from drawing on torch's global one.
+        # A DataLoader draws seeds for its workers. With a generator of its own it leaves torch's global one alone.
         generator=torch.Generator().manual_seed(seed),
         **_transport(num_workers),
     )
@@ -193,13 +197,18 @@ def build_train_loader(
 def build_test_loader(
     dataset: DatasetDicts, *, mapper: Mapper, batch_size: int = 1, num_workers: int = 0
 ) -> DataLoader:
-    """Builds the loader that passes once over this process's share of `dataset`, in order.
+    """Builds the loader that passes once over this process's share of a data set, in order.
+
+    detectron2 v0.6 has such a builder as well, but only for batches of one image.
 
     Args:
         dataset: detectron2 dataset dicts.
-        mapper: from dataset dict to model input.
-        batch_size: images per batch of this process (detectron2 v0.6's own builder knows batches of one only).
-        num_workers: loading processes; 0 loads in this one.
+        mapper: makes a model input of a dataset dict.
+        batch_size: the number of images in a batch of this process.
+        num_workers: the number of processes that load images for this one. With 0 this process loads them itself.
+
+    Returns:
+        a loader of lists of model inputs.
 
     Raises:
         ValueError: there are no images.
@@ -216,15 +225,15 @@ def build_test_loader(
 
 
 def _transport(num_workers: int) -> dict[str, Any]:
-    """Arguments of a DataLoader: how its batches come from the workers and go to a GPU."""
+    """Returns the arguments of a DataLoader that say how workers send batches and how a GPU receives them."""
     if num_workers:
         _allow_open_files()
-    # Page-locked images are copied to the GPU while it computes. Tensors in Instances stay as they are.
+    # A GPU can copy images from page-locked ("pinned") memory while it computes. Tensors in Instances are not pinned.
     return {"num_workers": num_workers, "collate_fn": _as_list, "pin_memory": torch.cuda.is_available()}
 
 
 def _allow_open_files() -> None:
-    """Raises this process's limit of open files: every tensor from a worker takes one, and 1024 is a usual limit."""
+    """Raises this process's limit of open files. Every tensor from a worker is an open file; 1024 is a usual limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,4 +1,4 @@
-"""How many training images of LVIS v1 hold each class: `image_count` of its annotation file, in the order of ids."""
+"""The number of training images of LVIS v1 that show each class, which its annotation file has as `image_count`."""
 
 _COUNTS = """
 64 364 1911 149 29 26 59 22 12 28 505 1207 4 10 500 33 3 44 561 8 9 33 1883 98 70 46 117 41 1395 7 1 314 31 1905
@@ -39,5 +39,8 @@ _COUNTS = """
 
 
 def lvis_image_counts() -> list[int]:
-    """Images per class, 1203 numbers; the federated loss draws classes by them."""
+    """Returns the number of training images that show each of the 1203 classes, in the order of the category ids.
+
+    The federated loss draws classes with probabilities that it computes from these numbers.
+    """
     return [int(count) for count in _COUNTS.split()]

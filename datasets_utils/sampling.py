@@ -1,4 +1,4 @@
-"""Repeat-factor sampling: images of rare categories come several times per epoch (Gupta et al., LVIS, CVPR 2019)."""
+"""Repeat-factor sampling: an epoch has images of rare categories several times (Gupta et al., LVIS, CVPR 2019)."""
 
 import itertools
 import math
@@ -13,14 +13,15 @@ from .loader import DatasetDicts, Mapper, build_train_loader
 
 
 class ResumableRepeatFactorSampler(Sampler[int]):
-    """An endless stream of indices, each image about `repeat_factors[i]` times per epoch.
+    """An endless stream of image indices, in which image i comes about `repeat_factors[i]` times per epoch.
 
-    A factor's fractional part is the probability of one more repeat, drawn anew each epoch. It is the stream of all
-    processes together and starts at its beginning with every `iter()`, as `build_train_loader` expects of a sampler.
+    An image comes as often as the whole part of its factor says, and with the probability of the fractional part once
+    more. Every epoch draws anew. All processes share this one stream, and every `iter()` starts it from the beginning,
+    as `build_train_loader` needs it.
 
     Args:
-        repeat_factors: (N,) finite numbers of at least 1.
-        seed: repeats and order of an epoch are a function of (seed, epoch).
+        repeat_factors: (N,) finite numbers of 1 or more.
+        seed: the repeats and the order of an epoch depend on the seed and the epoch's number alone.
 
     Raises:
         ValueError: there are no images, a factor is below 1 or not finite, or the seed is negative.
@@ -42,7 +43,11 @@ class ResumableRepeatFactorSampler(Sampler[int]):
             yield from self.indices_of_epoch(epoch).tolist()
 
     def indices_of_epoch(self, epoch: int) -> np.ndarray:
-        """Returns the indices of `epoch` (counted from 0) in their order; their number varies a little."""
+        """Returns the indices of an epoch in their order. How many there are varies a little between epochs.
+
+        Args:
+            epoch: the epoch's number, from 0 on.
+        """
         rng = np.random.default_rng([self.seed, epoch])
         whole, fraction = np.divmod(self.repeat_factors, 1)
         repeats = whole.astype(np.int64) + (rng.random(len(fraction)) < fraction)
@@ -50,17 +55,18 @@ class ResumableRepeatFactorSampler(Sampler[int]):
 
 
 def repeat_factors(dataset: DatasetDicts, repeat_thresh: float) -> list[float]:
-    """Returns per image max(1, sqrt(repeat_thresh / f)), f being the share of images that hold its rarest category.
+    """Returns the repeat factor of each image, max(1, sqrt(repeat_thresh / f)).
 
-    The same numbers as detectron2's `repeat_factors_from_category_frequency`, which logs a line per category: 13,204
-    of them for V3Det.
+    f is the share of images that have the image's rarest category. detectron2's
+    `repeat_factors_from_category_frequency` returns the same numbers, but logs a line for every category: 13,204 lines
+    for V3Det.
 
     Args:
         dataset: detectron2 dataset dicts with "annotations".
-        repeat_thresh: images of categories in a smaller share of the images than this come more than once.
+        repeat_thresh: the share of images, in (0, 1], below which a category's images are repeated.
 
     Raises:
-        ValueError: repeat_thresh is not in (0, 1].
+        ValueError: `repeat_thresh` is not in (0, 1].
     """
     if not 0 < repeat_thresh <= 1:
         raise ValueError(f"repeat_thresh is {repeat_thresh}; it must be a share of the images, in (0, 1]")
@@ -73,11 +79,18 @@ def repeat_factors(dataset: DatasetDicts, repeat_thresh: float) -> list[float]:
 def build_repeat_factor_loader(
     dataset: DatasetDicts, *, mapper: Mapper, repeat_thresh: float, seed: int = 0, **settings: Any
 ) -> DataLoader:
-    """Builds `build_train_loader` with repeat-factor sampling.
+    """Builds a loader of training batches as `build_train_loader` does, but with repeat-factor sampling.
 
     Args:
+        dataset, mapper, seed: as in `build_train_loader`.
         repeat_thresh: see `repeat_factors`.
-        dataset, mapper, seed, settings: as in `build_train_loader`.
+        settings: the other arguments of `build_train_loader`, except for `sampler`.
+
+    Returns:
+        a loader of lists of model inputs.
+
+    Raises:
+        ValueError: see `repeat_factors`, `ResumableRepeatFactorSampler` and `build_train_loader`.
     """
     sampler = ResumableRepeatFactorSampler(repeat_factors(dataset, repeat_thresh), seed=seed)
     return build_train_loader(dataset, mapper=mapper, seed=seed, sampler=sampler, **settings)

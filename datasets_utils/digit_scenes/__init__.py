@@ -1,5 +1,9 @@
-"""Digit scenes: handwritten digits on photographs, the data set of the demo. Needs scikit-learn."""
+"""Makes the digit scenes, the demo's data set: images of handwritten digits on photographs.
 
-from .scenes import DigitSceneSettings, build_digit_scenes
+This package needs scikit-learn, which has the digits and the photographs.
+"""
+
+from .build import build_digit_scenes
+from .scenes import DigitSceneSettings
 
 __all__ = ["DigitSceneSettings", "build_digit_scenes"]

@@ -1,4 +1,8 @@
-"""What LVIS's annotation files say beyond COCO's: how rare a class is, and what is annotated in an image."""
+"""The fields that LVIS's annotation files have beyond COCO's.
+
+A category says how rare it is. An image says which categories it surely lacks, and of which categories it may have
+more objects than are annotated.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,17 +13,19 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LvisFormat:
-    """Turns COCO's content of annotation files into LVIS's.
+    """Adds LVIS's fields to the content of annotation files in COCO's format.
 
     Attributes:
-        rare, common: most training images of a rare and of a common class; LVIS's own numbers are the defaults.
-        absent_share: share of the classes that an image does not hold of which it is known that it does not. In LVIS
-            too, detections of the others do not count as false.
-        open_share: share of the classes of an image of which more objects may be there than are annotated. Detections
-            of these, where they match none, do not count as false either.
+        rare: a class in at most this many training images is rare. The default is LVIS's own number.
+        common: a class in more than `rare` and at most this many training images is common, and any other frequent.
+            The default is LVIS's own number.
+        absent_share: of the classes that an image does not show, the share that its entry lists as surely absent. Only
+            detections of these classes count as false; the evaluator ignores detections of the rest.
+        open_share: of the classes that an image shows, the share of which its entry says that there may be more
+            objects than are annotated. The evaluator ignores detections of these classes that match no object.
 
     Raises:
-        ValueError: on shares outside [0, 1], or rare above common.
+        ValueError: a share is outside [0, 1], or `rare` is negative or greater than `common`.
     """
 
     rare: int = 10
@@ -35,10 +41,14 @@ class LvisFormat:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be between 0 and 1")
 
     def add(self, contents: dict[str, dict[str, Any]], *, seed: int) -> None:
-        """Adds LVIS's fields in place to the contents of "train" and the other splits.
+        """Adds LVIS's fields to the content of each split's annotation file, in place.
 
-        Categories receive `image_count`, `instance_count` and `frequency`, all counted in the training images as LVIS
-        does; images receive `neg_category_ids` and `not_exhaustive_category_ids`, drawn from the seed.
+        Categories get `image_count`, `instance_count` and `frequency`, which count the training images as in LVIS.
+        Images get `neg_category_ids` and `not_exhaustive_category_ids`.
+
+        Args:
+            contents: the content of each annotation file by split; one split is "train".
+            seed: determines which classes the images list.
         """
         pairs = [(a["category_id"], a["image_id"]) for a in contents["train"]["annotations"]]
         instances, images = Counter(c for c, _ in pairs), Counter(c for c, _ in set(pairs))
@@ -58,5 +68,5 @@ class LvisFormat:
                 image.update(neg_category_ids=absent, not_exhaustive_category_ids=open_)
 
     def frequency(self, image_count: int) -> str:
-        """Returns LVIS's letter for a class in so many training images: "r", "c" or "f"."""
+        """Returns "r", "c" or "f": whether a class in so many training images is rare, common or frequent."""
         return "r" if image_count <= self.rare else "c" if image_count <= self.common else "f"

@@ -1,50 +1,42 @@
-"""Composes detection scenes of handwritten digits on photographs and writes them as a COCO or LVIS data set."""
+"""Composes scenes of handwritten digits on photographs."""
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
 from ..register import CLASS_NAMES
-from .glyphs import SPLITS, Glyph, draw_background, draw_glyph, mask_to_polygons
+from .glyphs import SPLITS, Glyph, draw_background, draw_glyph
 from .lvis_format import LvisFormat
 
-SETTINGS_FILE = "settings.json"
-# Raised whenever the same settings would give other scenes, so that data sets of an older version are not reused.
-FORMAT_VERSION = 1
-
-PLACEMENT_TRIES = 30
-# Scenes that are not crowded may touch at the corners of boxes only; crowded ones overlap up to what a person can read.
+PLACEMENT_TRIES = 30  # so many places are tried for a digit before it is left out
+# The highest IoU of two digits' boxes. In plain scenes, boxes may overlap at their corners. In crowded scenes, digits
+# cover each other as far as a person can still read them.
 PLAIN_MAX_IOU = 0.05
 CROWDED_MAX_IOU = 0.5
 
 
 @dataclass(frozen=True)
 class DigitSceneSettings:
-    """What the scenes look like; pairs are inclusive (lowest, highest).
+    """How many scenes there are and what they look like.
+
+    A pair is (lowest, highest), and both are possible values.
 
     Attributes:
-        num_train, num_val: scenes per split.
-        image_size: pixels of either side, height and width drawn independently.
-        num_digits: digits per scene. A scene may hold fewer when no free place is found, never fewer than one.
-        digit_size: height of an upright digit, pixels.
-        crowded_fraction: share of scenes whose digits are piled onto each other.
-        min_visible: every digit keeps at least this share of its pixels visible.
-        train_class_weights: how often each of the ten digits comes in training, in proportion; None: as often as it
-            was scanned, which is about equally often. In validation all come equally often, rare ones too.
-        lvis: makes the annotation files LVIS's; None: they are COCO's.
-        seed: of all scenes; scene i of a split depends on the seed and i alone.
+        num_train, num_val: the number of scenes in each split.
+        image_size: the range of an image's height and width in pixels, which are drawn independently.
+        num_digits: the range of the number of digits in a scene. A scene has fewer digits if no place is found for
+            them, but always one.
+        digit_size: the range of the height of an upright digit in pixels.
+        crowded_fraction: the share of scenes whose digits are piled onto each other.
+        min_visible: the share of its pixels that every digit keeps visible, at least.
+        train_class_weights: (10,) the relative frequency of each digit in the training scenes. None is the frequency
+            among the scans, which is about the same for all digits. Validation scenes always have that frequency.
+        lvis: adds LVIS's fields to the annotation files. None leaves them in COCO's format.
+        seed: scene i of a split depends on the seed and i alone, and not on the number of scenes.
 
     Raises:
-        ValueError: on values that give no scene.
+        ValueError: no scene can be made with a value.
     """
 
     num_train: int = 1000
@@ -60,7 +52,7 @@ class DigitSceneSettings:
 
     def __post_init__(self) -> None:
         for name, lowest_allowed in (("image_size", 32), ("num_digits", 1), ("digit_size", 8)):
-            pair = tuple(int(v) for v in getattr(self, name))  # a config gives its own list type
+            pair = tuple(int(v) for v in getattr(self, name))  # A config gives a ListConfig.
             if len(pair) != 2 or not lowest_allowed <= pair[0] <= pair[1]:
                 raise ValueError(f"{name} is {pair}; it must be (lowest, highest), lowest >= {lowest_allowed}")
             object.__setattr__(self, name, pair)
@@ -84,19 +76,19 @@ class DigitSceneSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
     def num_scenes(self, split: str) -> int:
-        """Returns how many scenes `split` ("train" or "val") has."""
+        """Returns the number of scenes in a split, "train" or "val"."""
         return {"train": self.num_train, "val": self.num_val}[split]
 
 
 @dataclass
 class Scene:
-    """One composed scene.
+    """A composed scene.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB.
-        crowded: whether the digits were piled onto each other.
-        labels: the digits, 0 to 9, back to front.
-        masks: per digit (H, W) bool, its visible pixels.
+        image: (H, W, 3) uint8, RGB.
+        crowded: whether the digits are piled onto each other.
+        labels: the digits, 0 to 9, from back to front.
+        masks: the visible pixels of each digit, (H, W) bool.
     """
 
     image: np.ndarray
@@ -107,7 +99,16 @@ class Scene:
 
 @dataclass
 class _Canvas:
-    """Digits placed so far. `owner` (H, W) holds the index of the digit seen at a pixel, -1 for background."""
+    """A scene in the making.
+
+    Attributes:
+        pixels: (H, W, 3) float, RGB in 0..255.
+        owner: (H, W) the index of the digit that is visible at a pixel, -1 for the background.
+        max_iou: the highest IoU of two digits' boxes.
+        min_visible: the share of its pixels that every digit keeps visible, at least.
+        glyphs: the digits that have a place, from back to front.
+        boxes: their boxes (left, top, right, bottom).
+    """
 
     pixels: np.ndarray
     owner: np.ndarray
@@ -117,7 +118,11 @@ class _Canvas:
     boxes: list[tuple[int, int, int, int]] = field(default_factory=list)
 
     def try_place(self, glyph: Glyph, top: int, left: int) -> bool:
-        """Puts the glyph in front of all others unless that hides one of them; returns whether it did."""
+        """Puts a digit in front of all others, unless that would hide too much of one of them.
+
+        Returns:
+            whether the digit was put there.
+        """
         h, w = glyph.mask.shape
         box = (left, top, left + w, top + h)
         if any(_iou(box, other) > self.max_iou for other in self.boxes):
@@ -137,7 +142,7 @@ class _Canvas:
 
 
 def compose_scene(settings: DigitSceneSettings, split: str, index: int) -> Scene:
-    """Composes scene `index` of `split`; the same arguments give the same scene, however many scenes there are."""
+    """Composes scene number `index` of a split. The same arguments always give the same scene."""
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), index])
     height, width = rng.integers(settings.image_size[0], settings.image_size[1], size=2, endpoint=True)
     crowded = bool(rng.random() < settings.crowded_fraction)
@@ -151,7 +156,7 @@ def compose_scene(settings: DigitSceneSettings, split: str, index: int) -> Scene
     fewest, most = settings.num_digits
     num_digits = int(rng.integers((fewest + most + 1) // 2 if crowded else fewest, most, endpoint=True))
     for _ in range(num_digits):
-        size = int(rng.integers(*settings.digit_size, endpoint=True))
+        size = int(rng.integers(settings.digit_size[0], settings.digit_size[1], endpoint=True))
         glyph = draw_glyph(split, size, rng, class_weights=weights)
         for _ in range(PLACEMENT_TRIES):
             if canvas.try_place(glyph, *_propose_corner(canvas, glyph, crowded, rng)):
@@ -165,7 +170,10 @@ def compose_scene(settings: DigitSceneSettings, split: str, index: int) -> Scene
 
 
 def _propose_corner(canvas: _Canvas, glyph: Glyph, crowded: bool, rng: np.random.Generator) -> tuple[int, int]:
-    """Returns a random (top, left) inside the image; in crowded scenes, one beside an earlier digit's corner."""
+    """Returns a random place for a digit, (top, left), at which all of it is inside the image.
+
+    In a crowded scene three of four places are near the corner of an earlier digit.
+    """
     highest = np.array(canvas.owner.shape) - glyph.mask.shape
     if not crowded or not canvas.boxes or rng.random() < 0.25:
         corner = rng.integers(0, highest, endpoint=True)
@@ -183,96 +191,3 @@ def _iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float:
         return 0.0
     area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
     return w * h / (area_a + area_b - w * h)
-
-
-def build_digit_scenes(root: str | os.PathLike, settings: DigitSceneSettings, *, overwrite: bool = False) -> bool:
-    """Writes train and val scenes as a COCO tree under `root`, all of it or nothing.
-
-    Args:
-        root: folder to create; holds `train/`, `val/`, `annotations/instances_{train,val}.json`, `settings.json`.
-        settings: what to build.
-        overwrite: replace digit scenes built with other settings.
-
-    Returns:
-        False if `root` already holds scenes of these settings and nothing was done.
-
-    Raises:
-        ValueError: `root` holds something else, and is not digit scenes or `overwrite` is not set.
-    """
-    root = Path(root)
-    wanted = {"format_version": FORMAT_VERSION, **asdict(settings)}
-    if _is_built(root, wanted, overwrite):
-        return False
-    root.parent.mkdir(parents=True, exist_ok=True)
-    # Built beside its place and renamed, so that an interruption leaves no half data set under the final name.
-    partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-partial-", dir=root.parent))
-    try:
-        new = partial / "new"
-        (new / "annotations").mkdir(parents=True)
-        contents = {split: _write_images(new, settings, split) for split in SPLITS}
-        if settings.lvis is not None:
-            settings.lvis.add(contents, seed=settings.seed)
-        for split, content in contents.items():
-            (new / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
-        (new / SETTINGS_FILE).write_text(json.dumps(wanted, indent=2) + "\n")
-        if root.exists():
-            os.rename(root, partial / "old")
-        os.rename(new, root)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return True
-
-
-def _is_built(root: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    marker = root / SETTINGS_FILE
-    found = json.loads(marker.read_text()) if marker.is_file() else None
-    if not isinstance(found, dict) or "format_version" not in found:
-        raise ValueError(f"{root} exists and does not hold digit scenes; name another folder, or remove it")
-    # Scenes that were built before a setting existed were built with its default.
-    found = {**json.loads(json.dumps(asdict(DigitSceneSettings()))), **found}
-    if found == json.loads(json.dumps(wanted)):
-        return True
-    if not overwrite:
-        changed = {k: (found.get(k), v) for k, v in wanted.items() if found.get(k) != json.loads(json.dumps(v))}
-        raise ValueError(
-            f"{root} holds digit scenes of other settings (name: (there, wanted)): {changed}; "
-            "pass --overwrite (overwrite=True) to replace them, or name another folder"
-        )
-    return False
-
-
-def _write_images(root: Path, settings: DigitSceneSettings, split: str) -> dict[str, Any]:
-    """Writes the scenes of a split and returns the content of its annotation file."""
-    (root / split).mkdir()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for index in tqdm(range(settings.num_scenes(split)), desc=f"digit scenes, {split}", unit="scene", mininterval=1):
-        scene = compose_scene(settings, split, index)
-        height, width = scene.image.shape[:2]
-        image = {"id": index + 1, "file_name": f"{index + 1:06d}.jpg", "height": height, "width": width}
-        images.append({**image, "crowded": scene.crowded})
-        Image.fromarray(scene.image).save(root / split / image["file_name"], quality=95)
-        for label, mask in zip(scene.labels, scene.masks, strict=True):
-            annotations.append({"id": len(annotations) + 1, "image_id": index + 1, **_annotation(label, mask)})
-    return {
-        "info": {"description": "Handwritten digits on photographs; boxes and masks of the visible pixels"},
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": i + 1, "name": name, "supercategory": "digit"} for i, name in enumerate(CLASS_NAMES)],
-    }
-
-
-def _annotation(label: int, mask: np.ndarray) -> dict[str, Any]:
-    """Returns COCO's fields of one digit; as in COCO itself, box and area are those of the visible pixels."""
-    rows, cols = np.nonzero(mask)
-    x, y = int(cols.min()), int(rows.min())
-    return {
-        "category_id": label + 1,
-        "bbox": [x, y, int(cols.max()) + 1 - x, int(rows.max()) + 1 - y],
-        "area": int(mask.sum()),
-        "iscrowd": 0,
-        "segmentation": mask_to_polygons(mask),
-    }
