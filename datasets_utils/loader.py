@@ -157,30 +157,28 @@ def build_train_loader(
     aspect_ratio_grouping: bool = True,
     sampler: Iterable[int] | None = None,
 ) -> DataLoader:
-    """Builds the endless loader of this process's training batches.
+    """Returns the endless loader of this process's training batches, which are lists of model inputs.
 
     Args:
         dataset: detectron2 dataset dicts, with "width" and "height" if images are grouped.
         mapper: makes a model input of a dataset dict.
         total_batch_size: the number of images in a batch, over all processes.
-        num_workers: the number of processes that load images for this one. With 0 this process loads them itself.
+        num_workers: the number of processes that load images for this one; with 0 this process does.
         seed: determines the order of the images and their augmentation.
         start_iter: the number of batches that are done already. The loader continues with the next batch.
-        aspect_ratio_grouping: whether to save padding by batches in which either all images are landscape or none is.
-        sampler: an endless stream of image indices, as `ResumableBatchSampler` takes it. detectron2's samplers do not
-            fit, because they deal out to the processes themselves. None shuffles the images in every epoch.
-
-    Returns:
-        a loader of lists of model inputs.
+        aspect_ratio_grouping: save padding: in a batch, either all images are landscape or none is.
+        sampler: the `stream` of `ResumableBatchSampler`; None shuffles the images in every epoch. detectron2's samplers
+            do not fit, because they deal out to the processes themselves.
 
     Raises:
         ValueError: see `ResumableTrainingSampler` and `ResumableBatchSampler`.
     """
     stream = ResumableTrainingSampler(len(dataset), seed=seed) if sampler is None else sampler
+    groups = [int(d["width"] > d["height"]) for d in dataset] if aspect_ratio_grouping else None
     batches = ResumableBatchSampler(
         stream,
         total_batch_size,
-        groups=[int(d["width"] > d["height"]) for d in dataset] if aspect_ratio_grouping else None,
+        groups=groups,
         start=start_iter,
         rank=comm.get_rank(),
         world_size=comm.get_world_size(),
@@ -197,18 +195,15 @@ def build_train_loader(
 def build_test_loader(
     dataset: DatasetDicts, *, mapper: Mapper, batch_size: int = 1, num_workers: int = 0
 ) -> DataLoader:
-    """Builds the loader that passes once over this process's share of a data set, in order.
+    """Returns a loader that passes once over this process's share of a data set, in order.
 
-    detectron2 v0.6 has such a builder as well, but only for batches of one image.
+    Its batches are lists of model inputs. detectron2 v0.6 has such a function too, but only for batches of one image.
 
     Args:
         dataset: detectron2 dataset dicts.
         mapper: makes a model input of a dataset dict.
         batch_size: the number of images in a batch of this process.
-        num_workers: the number of processes that load images for this one. With 0 this process loads them itself.
-
-    Returns:
-        a loader of lists of model inputs.
+        num_workers: the number of processes that load images for this one; with 0 this process does.
 
     Raises:
         ValueError: there are no images.

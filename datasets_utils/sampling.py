@@ -79,15 +79,12 @@ def repeat_factors(dataset: DatasetDicts, repeat_thresh: float) -> list[float]:
 def build_repeat_factor_loader(
     dataset: DatasetDicts, *, mapper: Mapper, repeat_thresh: float, seed: int = 0, **settings: Any
 ) -> DataLoader:
-    """Builds a loader of training batches as `build_train_loader` does, but with repeat-factor sampling.
+    """Returns a loader of training batches, as `build_train_loader` does, but with repeat-factor sampling.
 
     Args:
         dataset, mapper, seed: as in `build_train_loader`.
         repeat_thresh: see `repeat_factors`.
         settings: the other arguments of `build_train_loader`, except for `sampler`.
-
-    Returns:
-        a loader of lists of model inputs.
 
     Raises:
         ValueError: see `repeat_factors`, `ResumableRepeatFactorSampler` and `build_train_loader`.

@@ -75,8 +75,9 @@ class FastResizeShortestEdge(T.ResizeShortestEdge):
 
 
 def _to_tensor(img: np.ndarray) -> torch.Tensor:
-    """Returns an image as a tensor of the same values. It also takes the arrays that `torch.from_numpy` does not:
-    read-only ones, and views that are flipped, which have negative strides.
+    """Returns an image as a tensor of the same values.
+
+    `torch.from_numpy` alone takes no flipped views, which have negative strides, and warns about read-only arrays.
     """
     flipped = [axis for axis, stride in enumerate(img.strides) if stride < 0]
     forward = np.flip(img, tuple(flipped))

@@ -17,12 +17,13 @@ from .glyphs import SPLITS, mask_to_polygons
 from .scenes import DigitSceneSettings, compose_scene
 
 SETTINGS_FILE = "settings.json"
-# Whoever changes the scenes that given settings make must raise this number: scenes of another version are not reused.
+# Raise this number with every change that makes other scenes of the same settings. Scenes of another version are not
+# reused.
 FORMAT_VERSION = 1
 
 
 def build_digit_scenes(root: str | os.PathLike, settings: DigitSceneSettings, *, overwrite: bool = False) -> bool:
-    """Writes the scenes of both splits into a folder. If it is interrupted, it leaves no half of a data set there.
+    """Writes the scenes of both splits into a folder. An interrupted call leaves nothing behind.
 
     Args:
         root: the folder to create. It gets `train/`, `val/`, `annotations/instances_{train,val}.json` and
@@ -42,7 +43,7 @@ def build_digit_scenes(root: str | os.PathLike, settings: DigitSceneSettings, *,
     if _is_built(root, wanted, overwrite):
         return False
     root.parent.mkdir(parents=True, exist_ok=True)
-    # The scenes are written beside their place, and get their final name when they are all there.
+    # The scenes get their final name only when all of them are written.
     partial = Path(tempfile.mkdtemp(prefix=f".{root.name}-partial-", dir=root.parent))
     try:
         new = partial / "new"
@@ -69,7 +70,7 @@ def _is_built(root: Path, wanted: dict[str, Any], overwrite: bool) -> bool:
     found = json.loads(marker.read_text()) if marker.is_file() else None
     if not isinstance(found, dict) or "format_version" not in found:
         raise ValueError(f"{root} exists and does not hold digit scenes; name another folder, or remove it")
-    # Scenes that are older than a setting look as with the setting's default.
+    # Scenes that were built before a setting existed look as if they were built with its default.
     found = {**json.loads(json.dumps(asdict(DigitSceneSettings()))), **found}
     if found == json.loads(json.dumps(wanted)):
         return True
