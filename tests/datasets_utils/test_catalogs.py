@@ -95,6 +95,36 @@ def test_importing_keeps_a_users_data_set_and_says_so(name, way, warned):
     assert f"'{name}'" in warning and f"datasets_utils.{call}(" in warning
 
 
+@pytest.mark.parametrize(
+    ("name", "json_file", "source"),
+    [
+        ("lvis_v1_train", "lvis/lvis_v1_train.json", "lvisdataset.org"),
+        ("lvis_v1_minival", "lvis/lvis_v1_minival.json", "mdetr"),
+        ("v3det_val", "v3det/annotations/v3det_2023_v1_val.json", "github.com/V3Det/V3Det"),
+        ("digit_scenes_train", "digit_scenes/annotations/instances_train.json", "python tools/build_digit_scenes.py"),
+        ("digit_scenes_lvis_val", "digit_scenes_lvis/annotations/instances_val.json", "--format lvis"),
+        ("coco_2017_train", "coco/annotations/instances_train2017.json", "annotations_trainval2017.zip"),
+        ("coco_2017_val", "coco/annotations/instances_val2017.json", "cocodataset.org"),
+    ],
+)
+def test_missing_data_are_an_error_that_names_file_variable_and_source(name, json_file, source, tmp_path, monkeypatch):
+    if name not in OURS:  # detectron2 has read the variable on its import
+        tmp_path = builtin._root
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    import_anew()
+    for act in (DatasetCatalog.get, catalogs.require_registered):
+        with pytest.raises(FileNotFoundError) as error:
+            act(name)
+        for part in (f"{tmp_path}/{json_file} ", "DETECTRON2_DATASETS", f"'{tmp_path}'", source):
+            assert part in str(error.value)
+
+
+def test_other_data_sets_are_left_to_their_own_errors():
+    by_function("own")
+    catalogs.require_registered("own")
+    catalogs.require_registered("not registered at all")
+
+
 def test_one_warning_names_all_of_a_kind(warned):
     by_function("v3det_train"), by_function("v3det_val")
     import_anew()

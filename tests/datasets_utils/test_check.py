@@ -78,7 +78,7 @@ def test_mended_data_have_no_faults_and_keep_what_is_sound(faulty, tmp_path):
 
 def test_data_of_which_nothing_is_left_are_refused(paths):
     change(paths["val_json"], lambda content: [a.update(bbox=[0, 0, 0, 0]) for a in content["annotations"]])
-    with pytest.raises(ValueError, match="no box is left of\n.*val.json(.|\n)*4 x degenerate box"):
+    with pytest.raises(ValueError, match="no box is left(.|\n)*val.json(.|\n)*4 x degenerate box"):
         mended(check_coco_format(paths["val_json"], paths["val_images"]))
 
 
@@ -122,20 +122,20 @@ def test_images_need_not_be_read(paths):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "train.json': no such file"),
-        ("{", "is not JSON: "),
-        ("[]", "has no list 'images'; COCO's format has images, annotations, categories"),
-        ('{"images": [], "categories": []}', "has no list 'annotations'"),
+        (None, "no such file"),
+        ("{", "JSON"),
+        ("[]", "'images'.*images, annotations, categories"),
+        ('{"images": [], "categories": []}', "'annotations'"),
     ],
 )
 def test_files_of_another_format_are_refused_by_name(paths, tmp_path, text, message):
     (tmp_path / "train.json").unlink()
     if text is not None:
         (tmp_path / "train.json").write_text(text)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"train.json.*{message}"):
         check_coco_format(paths["train_json"], paths["train_images"])
 
 
 def test_missing_folder_of_images_is_one_error(paths):
-    with pytest.raises(ValueError, match="image folder '.*nowhere': no such folder"):
+    with pytest.raises(ValueError, match="image folder.*nowhere"):
         check_coco_format(paths["train_json"], paths["train_images"] + "/nowhere")

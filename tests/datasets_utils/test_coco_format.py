@@ -59,7 +59,7 @@ def test_validation_data_have_the_classes_of_the_training_data(paths, tmp_path):
 
 
 def test_faulty_data_are_refused_with_the_report(faulty, tmp_path):
-    with pytest.raises(ValueError, match=r"faults in the data:(.|\n)*2 x degenerate box(.|\n)*drop_faulty=True"):
+    with pytest.raises(ValueError, match=r"2 x degenerate box(.|\n)*drop_faulty=True"):
         register_coco_format("own_train", files(faulty), mended_dir=str(tmp_path))
 
 
@@ -130,11 +130,10 @@ def test_boxes_are_cut_off_at_the_border_and_crowds_left_out_for_training(faulty
 
 
 @pytest.mark.parametrize(
-    ("key", "message"),
-    [("train_json", "json_file is ''"), ("val_json", "json_file is ''"), ("val_images", "image_root is ''")],
+    ("key", "name"), [("train_json", "json_file"), ("val_json", "json_file"), ("val_images", "image_root")]
 )
-def test_paths_that_were_not_named_are_asked_for(paths, key, message):
-    with pytest.raises(ValueError, match=f"{message}; it must be a path.*data.{key}="):
+def test_paths_that_were_not_named_are_asked_for(paths, key, name):
+    with pytest.raises(ValueError, match=f"{name} is ''.*data.{key}="):
         instantiate(load({**paths, key: ""}).data_check)
 
 
@@ -143,7 +142,7 @@ def test_loading_a_faulty_file_unchecked_points_to_the_check(faulty, tmp_path):
         content = json.load(file)
     content["annotations"][0]["image_id"] = 999
     Path(faulty["val_json"]).write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"annotation 1 names an image .* not listed \(999\); tools/check_dataset.py"):
+    with pytest.raises(ValueError, match="annotation 1 .*999.*tools/check_dataset.py"):
         load_coco_format(faulty["val_json"], faulty["val_images"], "own_unchecked")
 
 

@@ -99,7 +99,7 @@ def test_an_image_of_another_size_than_annotated_is_named(scene):
 @pytest.mark.parametrize("bbox", [[1.0, 2.0, float("nan"), 4.0], [1.0, 2.0, 3.0]])
 def test_a_malformed_box_is_named_with_its_file(scene, bbox):
     scene["annotations"][1]["bbox"] = bbox
-    with pytest.raises(ValueError, match=scene["file_name"] + ".*bbox is"):
+    with pytest.raises(ValueError, match=scene["file_name"] + ".*bbox"):
         DetrDatasetMapper([], None)(scene)
 
 
@@ -200,7 +200,7 @@ def test_run_lengths_are_resized_with_the_image(scene):
 
 @pytest.mark.parametrize(
     ("segmentation", "complaint"),
-    [("abc", "segmentation is a str"), ({"size": [4, 4], "counts": [0, 16]}, "segmentation is of a 4 x 4 image")],
+    [("abc", "segmentation.*str"), ({"size": [4, 4], "counts": [0, 16]}, "segmentation.*4 x 4")],
 )
 def test_masks_that_cannot_be_read_are_named_with_their_file(scene, segmentation, complaint):
     scene["annotations"][0]["segmentation"] = segmentation
@@ -211,7 +211,7 @@ def test_masks_that_cannot_be_read_are_named_with_their_file(scene, segmentation
 def test_an_annotation_without_a_mask_is_named_where_masks_are_asked_for(scene):
     del scene["annotations"][0]["segmentation"]
     assert len(DetrDatasetMapper([], None)(scene)["instances"]) > 0
-    with pytest.raises(ValueError, match=scene["file_name"] + ".*no segmentation.*mask_on"):
+    with pytest.raises(ValueError, match=scene["file_name"] + ".*segmentation.*mask_on"):
         DetrDatasetMapper([], None, mask_on=True)(scene)
 
 

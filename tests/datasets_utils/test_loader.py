@@ -90,15 +90,15 @@ def test_another_stream_of_indices_can_be_put_in():
 
 
 def test_impossible_settings_are_refused_by_name():
-    with pytest.raises(ValueError, match="total_batch_size is 5.* 2 process"):
+    with pytest.raises(ValueError, match="total_batch_size.*5.*multiple.*2"):
         ResumableBatchSampler([0], 5, world_size=2)
-    with pytest.raises(ValueError, match="start_iter is -1"):
+    with pytest.raises(ValueError, match="start_iter.*-1"):
         batches(1, start_iter=-1)
-    with pytest.raises(ValueError, match="seed of the training data is -2"):
+    with pytest.raises(ValueError, match="seed.*-2"):
         batches(1, seed=-2)
-    with pytest.raises(ValueError, match="training set has 0 images"):
+    with pytest.raises(ValueError, match="training.*0 images"):
         build_train_loader([], mapper=noisy_mapper, total_batch_size=1)
-    with pytest.raises(ValueError, match="test set has 0 images"):
+    with pytest.raises(ValueError, match="test.*0 images"):
         build_test_loader([], mapper=noisy_mapper)
 
 

@@ -70,16 +70,6 @@ def test_file_names_are_taken_before_addresses(registered, tmp_path):
     assert DatasetCatalog.get("lvis_v1_val")[0]["file_name"] == f"{tmp_path}/coco/elsewhere.jpg"
 
 
-@pytest.mark.parametrize(("split", "source"), [("train", "lvisdataset.org"), ("minival", "mdetr")])
-def test_missing_data_name_folder_variable_and_source(tmp_path, monkeypatch, split, source):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    register_lvis()
-    with pytest.raises(FileNotFoundError) as error:
-        DatasetCatalog.get(f"lvis_v1_{split}")
-    for part in (f"{tmp_path}/lvis/lvis_v1_{split}.json", "DETECTRON2_DATASETS", f"'{tmp_path}'", source):
-        assert part in str(error.value)
-
-
 def test_config_loads_batches_of_repeated_images_and_evaluates(registered, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     overrides = ["dataloader.train.num_workers=0", "dataloader.test.num_workers=0", "dataloader.train.repeat_thresh=1"]

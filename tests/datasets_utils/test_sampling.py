@@ -86,10 +86,10 @@ def test_rare_images_come_oftener_through_the_loader():
 @pytest.mark.parametrize(
     ("factors", "seed", "message"),
     [
-        ([], 0, "shape \\(0,\\)"),
-        ([1.0, 0.5], 0, "contain 0.5; they must be finite and at least 1"),
-        ([1.0, float("nan")], 0, "contain nan"),
-        ([1.0], -1, "seed of the training data is -1"),
+        ([], 0, r"repeat_factors.*\(0,\)"),
+        ([1.0, 0.5], 0, "repeat_factors.*0.5.*at least 1"),
+        ([1.0, float("nan")], 0, "repeat_factors.*nan.*finite"),
+        ([1.0], -1, "seed.*-1.*0 or more"),
     ],
 )
 def test_impossible_factors_are_refused_by_name(factors, seed, message):
@@ -98,5 +98,5 @@ def test_impossible_factors_are_refused_by_name(factors, seed, message):
 
 
 def test_impossible_threshold_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"repeat_thresh is 0; .*\(0, 1\]"):
+    with pytest.raises(ValueError, match=r"repeat_thresh.*0.*\(0, 1\]"):
         repeat_factors(long_tailed(3), 0)

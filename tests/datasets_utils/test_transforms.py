@@ -110,7 +110,7 @@ def test_coordinates_and_masks_are_detectron2s_and_the_inverse_leads_back(noise)
 
 
 def test_an_image_of_another_size_is_refused(noise):
-    with pytest.raises(ValueError, match="image is 97 x 131; this transform resizes 131 x 97"):
+    with pytest.raises(ValueError, match="97 x 131.*131 x 97"):
         FastResizeTransform(131, 97, 50, 60).apply_image(noise)
 
 

@@ -15,12 +15,12 @@ IMAGE_SIZES = ((64, 96), (96, 72))  # (height, width), in turn: landscape and po
 
 
 def write_coco_tree(root: Path, *, num_train: int = 8, num_val: int = 3, seed: int = 0) -> Path:
-    """Write noise pictures with bright rectangles as objects, under COCO's 80 category ids (1 to 90 with gaps).
+    """Writes images of noise with bright rectangles as objects. The categories are COCO's 80, with ids from 1 to 90.
 
-    The last training image has no objects and the one before it a crowd region beside its objects.
+    The last training image has no objects. The one before it has a crowd region beside its objects.
 
     Args:
-        root: what `DETECTRON2_DATASETS` is to name.
+        root: the folder that `DETECTRON2_DATASETS` will name.
 
     Returns:
         `root`.
@@ -43,7 +43,7 @@ def write_coco_tree(root: Path, *, num_train: int = 8, num_val: int = 3, seed: i
 
 @contextmanager
 def coco_registered(root: Path) -> Iterator[None]:
-    """COCO 2017's names in detectron2's catalogs mean the tree under `root`."""
+    """Within it, COCO 2017's names in detectron2's catalogs are those of the tree under `root`."""
     names = {split: f"coco_2017_{split}" for split in ("train", "val")}
     before = {name: (DatasetCatalog.pop(name), MetadataCatalog.pop(name)) for name in names.values()}
     for split, name in names.items():
@@ -59,7 +59,7 @@ def coco_registered(root: Path) -> Iterator[None]:
 
 
 def _draw_objects(rng: np.random.Generator, size: tuple[int, int]) -> list[tuple[dict, list[int]]]:
-    """One to four (category, [x, y, width, height])."""
+    """Returns one to four objects, each a category and its box [x, y, width, height]."""
     things = [category for category in COCO_CATEGORIES if category["isthing"]]
     objects = []
     for _ in range(rng.integers(1, 5)):

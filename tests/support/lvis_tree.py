@@ -10,18 +10,16 @@ from detectron2.data.datasets.lvis_v1_categories import LVIS_CATEGORIES
 from PIL import Image
 
 SIZES = ((64, 96), (96, 72))  # (height, width), in turn
-# Of LVIS's own: a few rare, common and frequent ones, by the frequency that LVIS gives them.
-USED_PER_FREQUENCY = 2
+USED_PER_FREQUENCY = 2  # so many of LVIS's rare categories have objects, and as many common and frequent ones
 
 
 def write_lvis_tree(root: Path, *, num_train: int = 6, num_val: int = 3, seed: int = 0) -> Path:
-    """Write noise pictures with bright rectangles, annotated as LVIS does: all 1203 categories with their frequency
-    and image count, and per image which categories are absent and which are not annotated to the last.
+    """Writes images of noise with bright rectangles as objects, and annotations with all fields of LVIS's.
 
-    The last training image has no objects.
+    The files have all 1203 categories. The last training image has no objects.
 
     Args:
-        root: what `DETECTRON2_DATASETS` is to name.
+        root: the folder that `DETECTRON2_DATASETS` will name.
 
     Returns:
         `root`.
@@ -46,7 +44,7 @@ def write_lvis_tree(root: Path, *, num_train: int = 6, num_val: int = 3, seed: i
 
 
 def used_categories() -> list[int]:
-    """The ids of the categories that have objects: equally many rare, common and frequent ones."""
+    """Returns the ids of the categories that have objects: as many rare as common and frequent ones."""
     by_frequency = defaultdict(list)
     for category in LVIS_CATEGORIES:
         by_frequency[category["frequency"]].append(category["id"])
@@ -59,7 +57,7 @@ def _add_image(
     height, width = SIZES[number % 2]
     pixels = rng.integers(0, 100, (height, width, 3), dtype=np.uint8)
     used = used_categories()
-    # Two categories in turn, so that all occur, and two that are known to be absent.
+    # Each image has objects of two categories, in turn so that all occur, and lists two others as absent.
     present = [] if is_empty else [used[number % len(used)], used[(number + 2) % len(used)]]
     for category_id in present:
         h, w = int(rng.integers(height // 4, height // 2)), int(rng.integers(width // 4, width // 2))
@@ -91,7 +89,7 @@ def _add_image(
 
 
 def _categories(train: dict[str, Any]) -> list[dict[str, Any]]:
-    """LVIS's categories; images and instances are counted in the training images, as LVIS counts them."""
+    """Returns LVIS's categories. As in LVIS, their counts of images and instances are those in the training images."""
     images, instances = defaultdict(set), defaultdict(int)
     for annotation in train["annotations"]:
         images[annotation["category_id"]].add(annotation["image_id"])

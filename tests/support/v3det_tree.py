@@ -13,10 +13,10 @@ SIZES = ((64, 96), (96, 72))  # (height, width), in turn
 
 
 def write_v3det_tree(root: Path, *, num_train: int = 6, num_val: int = 3, seed: int = 0) -> Path:
-    """Write noise pictures with bright rectangles, a folder per category, and 13,204 categories of made-up names.
+    """Writes images of noise with bright rectangles as objects, in several folders, and 13,204 made-up categories.
 
     Args:
-        root: what `DETECTRON2_DATASETS` is to name.
+        root: the folder that `DETECTRON2_DATASETS` will name.
 
     Returns:
         `root`.

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,16 +46,28 @@ def test_building_again_does_nothing(scenes_root, scene_settings):
 def test_other_settings_are_refused_unless_overwriting(tmp_path):
     root = tmp_path / "scenes"
     build_digit_scenes(root, DigitSceneSettings(num_train=1, num_val=1))
-    with pytest.raises(ValueError, match=r"other settings.*'seed': \(0, 9\)"):
+    with pytest.raises(ValueError, match=r"'seed': \(0, 9\).*--overwrite"):
         build_digit_scenes(root, DigitSceneSettings(num_train=1, num_val=1, seed=9))
     assert build_digit_scenes(root, DigitSceneSettings(num_train=1, num_val=1, seed=9), overwrite=True) is True
     assert json.loads((root / "settings.json").read_text())["seed"] == 9
     assert [p.name for p in tmp_path.iterdir()] == ["scenes"]
 
 
+def test_scenes_built_before_a_setting_existed_are_kept(tmp_path):
+    settings = DigitSceneSettings(num_train=1, num_val=1)
+    build_digit_scenes(tmp_path / "scenes", settings)
+    marker = tmp_path / "scenes" / "settings.json"
+    old = json.loads(marker.read_text())
+    del old["lvis"], old["train_class_weights"]
+    marker.write_text(json.dumps(old))
+    assert build_digit_scenes(tmp_path / "scenes", settings) is False
+    with pytest.raises(ValueError, match="train_class_weights"):
+        build_digit_scenes(tmp_path / "scenes", replace(settings, train_class_weights=(1,) * 10))
+
+
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ValueError, match="does not hold digit scenes"):
+    with pytest.raises(ValueError, match=str(tmp_path)):
         build_digit_scenes(tmp_path, DigitSceneSettings(num_train=1, num_val=1), overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 

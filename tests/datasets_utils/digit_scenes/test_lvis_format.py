@@ -77,37 +77,12 @@ def test_scenes_without_weights_are_what_they_were():
     np.testing.assert_array_equal(plain.image, with_fields.image)
 
 
-def test_scenes_built_before_a_setting_existed_are_kept(tmp_path):
-    settings = DigitSceneSettings(num_train=1, num_val=1)
-    build_digit_scenes(tmp_path / "scenes", settings)
-    marker = tmp_path / "scenes" / "settings.json"
-    old = json.loads(marker.read_text())
-    del old["lvis"], old["train_class_weights"]
-    marker.write_text(json.dumps(old))
-    assert build_digit_scenes(tmp_path / "scenes", settings) is False
-    with pytest.raises(ValueError, match="other settings.*train_class_weights"):
-        build_digit_scenes(tmp_path / "scenes", DigitSceneSettings(num_train=1, num_val=1, train_class_weights=WEIGHTS))
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"train_class_weights": (1, 2)}, r"train_class_weights is \(1.0, 2.0\); it must be 10 numbers"),
-        ({"train_class_weights": (-1, *range(9))}, "it must be 10 numbers of 0 or more"),
-        ({"train_class_weights": (0,) * 10}, "it must be 10 numbers"),
-    ],
-)
-def test_impossible_weights_are_refused_by_name(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        DigitSceneSettings(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"rare": 20, "common": 10}, "rare is 20 and common 10"),
-        ({"absent_share": 1.2}, "absent_share is 1.2; it must be between 0 and 1"),
-        ({"open_share": -0.1}, "open_share is -0.1"),
+        ({"rare": 20, "common": 10}, "rare.*20.*common.*10"),
+        ({"absent_share": 1.2}, "absent_share.*1.2.*between 0 and 1"),
+        ({"open_share": -0.1}, "open_share.*-0.1"),
     ],
 )
 def test_impossible_fields_are_refused_by_name(wrong, message):

@@ -61,11 +61,14 @@ def test_sizes_and_counts_stay_in_their_ranges():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"image_size": (160, 140)}, r"image_size is \(160, 140\)"),
-        ({"num_digits": (0, 4)}, r"num_digits is \(0, 4\)"),
-        ({"digit_size": (20, 100)}, r"digit_size is \(20, 100\)"),
-        ({"crowded_fraction": 1.5}, "crowded_fraction is 1.5"),
-        ({"seed": -1}, "seed is -1"),
+        ({"image_size": (160, 140)}, r"image_size.*\(160, 140\)"),
+        ({"num_digits": (0, 4)}, r"num_digits.*\(0, 4\)"),
+        ({"digit_size": (20, 100)}, r"digit_size.*\(20, 100\)"),
+        ({"crowded_fraction": 1.5}, "crowded_fraction.*1.5"),
+        ({"seed": -1}, "seed.*-1"),
+        ({"train_class_weights": (1, 2)}, r"train_class_weights.*\(1.0, 2.0\).*10 numbers"),
+        ({"train_class_weights": (-1, *range(9))}, "train_class_weights.*-1.0.*0 or more"),
+        ({"train_class_weights": (0,) * 10}, "train_class_weights.*10 numbers"),
     ],
 )
 def test_settings_that_give_no_scene_are_refused_by_name(wrong, message):

@@ -180,14 +180,6 @@ def test_the_back_end_in_use_is_logged(coco_name, backend):
     assert f"Evaluating 600 detections in 12 images, 0.0 MB, with {backend}" in log
 
 
-def test_auto_takes_the_first_installed_and_a_missing_one_is_an_error_at_once(coco_name, monkeypatch):
-    assert CocoStyleEvaluator(coco_name).backend == "hotcoco"
-    monkeypatch.setattr(evaluation_backends, "find_spec", lambda module: module == "pycocotools" or None)
-    assert CocoStyleEvaluator(coco_name).backend == "pycocotools"
-    with pytest.raises(ValueError, match="'hotcoco'.*installed are 'pycocotools'"):
-        CocoStyleEvaluator(coco_name, backend="hotcoco")
-
-
 def test_processes_send_their_parts_to_rank_0(coco_name, tmp_path):
     done = torchrun(2, SCRIPT, str(tmp_path), MetadataCatalog.get(coco_name).json_file)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
@@ -241,6 +233,7 @@ def test_name_of_the_data_set_may_come_from_a_config(coco_name):
         ({"dataset_name": ["a", "b"]}, r"dataset_name.*\['a', 'b'\].*one data set"),
         ({"dataset_name": "no_such_data"}, "'no_such_data'.*json_file"),
         ({"max_dets": 10}, "max_dets.*10.*11 or more"),
+        ({"backend": "lvis"}, "'lvis'.*'hotcoco', 'pycocotools'"),
     ],
 )
 def test_impossible_settings_are_named(coco_name, settings, message):
