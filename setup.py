@@ -1,12 +1,15 @@
-"""Installs the packages and their dependencies.
+"""The packages, their config files, their requirements and the command `diffudetr`, for `pip wheel .` and
+`pip install -e .` alike."""
 
-`pip install -e .` from a checkout is the supported way: config files and tools stay in the checkout and are used there.
-"""
+from pathlib import Path
 
 from setuptools import find_namespace_packages, find_packages, setup
 
+ROOT = Path(__file__).parent
+
 # Two requirements are missing here on purpose; `make setup` installs both:
-# - detectron2: PyPI has none under its name, and which build is right depends on the machine.
+# - detectron2: PyPI has none under its name, and which build is right depends on the machine. `diffudetr
+#   install-detectron2` installs it from an installed wheel.
 # - torch-ms-deform-attn, the compiled deformable attention, exists only as source that needs the installed torch and a
 #   compiler (`pip install --no-build-isolation torch-ms-deform-attn`). Without it pure PyTorch takes its place.
 REQUIREMENTS = [
@@ -23,6 +26,7 @@ REQUIREMENTS = [
     "omegaconf>=2.3,<2.4",
     "hydra-core>=1.3,<1.4",
     "cloudpickle>=2.2",
+    "pydantic>=2.7,<3",
     "tensorboard>=2.13,<3",
     "tqdm>=4.65,<5",
 ]
@@ -50,14 +54,50 @@ EXTRAS = {
     ],
 }
 
+# The code of each project, and configs/common as a package of its own: a wheel has no folder outside its packages.
+# `projects` itself is a namespace, which detrex and others share.
+COMMON_CONFIGS = "projects.diffu_base.common_configs"
+PACKAGES = [
+    *find_packages(include=["layers_diffu_detr*", "datasets_utils*"]),
+    *find_namespace_packages(include=["projects.*"], exclude=["*.configs", "*.configs.*"]),
+    COMMON_CONFIGS,
+]
+
+
+def version() -> str:
+    """The one version, read without importing the package and what it needs."""
+    namespace: dict[str, str] = {}
+    exec((ROOT / "projects" / "diffu_base" / "version.py").read_text(encoding="utf-8"), namespace)
+    return namespace["__version__"]
+
+
 setup(
     name="diffu-detr",
-    version="0.1.0",
+    version=version(),
     description="Detection and instance segmentation as denoising diffusion: DiffuDETR, DiffusionInst, baselines",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
+    keywords=["object detection", "instance segmentation", "diffusion", "DETR", "detectron2"],
+    # The methods' own pages.
+    project_urls={
+        "DiffuDETR": "https://github.com/MBadran2000/DiffuDETR",
+        "DiffusionInst": "https://github.com/chenhaoxing/DiffusionInst",
+        "detrex": "https://github.com/IDEA-Research/detrex",
+        "detectron2": "https://github.com/facebookresearch/detectron2",
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.11",
-    packages=find_packages(include=["layers_diffu_detr*", "datasets_utils*"])
-    + find_namespace_packages(include=["projects", "projects.*"], exclude=["*.configs", "*.configs.*"]),
+    packages=PACKAGES,
+    package_dir={COMMON_CONFIGS: "configs/common"},
+    # Config files are data: they are found and read by path, and some of their folders are no Python names.
+    package_data={"": ["py.typed", "configs/**/*.py"], COMMON_CONFIGS: ["**/*.py"]},
+    entry_points={"console_scripts": ["diffudetr = projects.diffu_base.cli:main"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
 )

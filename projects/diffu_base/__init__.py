@@ -1,5 +1,20 @@
 """What the diffusion detectors share: modeling, configs and the training engine."""
 
-from .config.files import get_config
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["get_config"]
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .config.files import get_config
+
+__all__ = ["__version__", "get_config"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `get_config` when it is first asked for: it needs detectron2, and the installer of detectron2 lies in
+    this package."""
+    if name == "get_config":
+        from .config.files import get_config
+
+        return get_config
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

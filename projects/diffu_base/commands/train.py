@@ -1,32 +1,63 @@
 """Trains and evaluates the run of a config; also runs the batch of a non-finite loss again."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
-from detectron2.engine import default_argument_parser, default_setup
+from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
+from torch.multiprocessing import ProcessExitedException
 
 from projects.diffu_base.config.checks import check_data, load_config
+from projects.diffu_base.config.files import find_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.build import new_model
 from projects.diffu_base.engine.checkpoint import atomic_write, claim_output_dir, load_last
+from projects.diffu_base.engine.distributed import run
 from projects.diffu_base.engine.evaluation import evaluate_run
 from projects.diffu_base.engine.replay import show_replay
 from projects.diffu_base.engine.results import Results
 from projects.diffu_base.engine.rng import resolve_seed
 from projects.diffu_base.engine.training import train
 
-PACKAGES = ("layers_diffu_detr", "datasets_utils", "projects")  # whose log lines the run's log shows
+from .errors import PACKAGES, USER_ERROR, exit_status
+from .options import add_replay_option, add_run_options
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
-    """detectron2's arguments and ``--replay``."""
-    parser = default_argument_parser(epilog=epilog)
-    parser.add_argument("--replay", default="", metavar="FILE", help="run the batch of a non-finite loss again")
+    """The arguments of tools/train_net.py; `diffudetr train` and `diffudetr eval` give `main` the same."""
+    parser = argparse.ArgumentParser(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config-file", default="", metavar="CONFIG", help="a config's name or file")
+    parser.add_argument("--eval-only", action="store_true", help="evaluate train.init_checkpoint and end")
+    add_run_options(parser)
+    add_replay_option(parser)
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="key=value", help="overrides, after all options")
     return parser
+
+
+def start(args: argparse.Namespace) -> int:
+    """Run `main` in every process of the job; returns the exit status."""
+    try:
+        run(in_one_process, args)
+    except ProcessExitedException as error:
+        if error.exit_code != USER_ERROR:
+            raise
+        return USER_ERROR
+    return 0
+
+
+def in_one_process(args: argparse.Namespace) -> None:
+    """`main` of a process that may be a child, whose exit status tells its parent that the user was told the error."""
+
+    def command() -> int:
+        main(args)
+        return 0
+
+    if status := exit_status(command):
+        sys.exit(status)
 
 
 def main(args: argparse.Namespace) -> Results:
@@ -54,10 +85,10 @@ def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
     cfg.train.seed = resolve_seed(cfg.train.seed)
     saved = Path(cfg.train.output_dir) / "config.yaml"
     of_the_run = saved.read_text() if args.eval_only and saved.is_file() else None
-    default_setup(cfg, args)
+    default_setup(cfg, argparse.Namespace(**{**vars(args), "config_file": str(find_config(args.config_file))}))
     if of_the_run is not None and comm.is_main_process():
         atomic_write(of_the_run, str(saved))  # an evaluation leaves the run's own config in place
-    for package in PACKAGES:
+    for package in PACKAGES:  # whose log lines the run's log shows
         setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name=package)
     if cfg.train.tf32 is not None:
         torch.set_float32_matmul_precision("high" if cfg.train.tf32 else "highest")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.config import LazyConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 
 _BASE = Path(__file__).resolve().parents[1]  # projects/diffu_base
@@ -123,13 +125,26 @@ def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
         ValueError: an override is not of this form, or its key does not exist, which would change nothing; the message
             names the keys that come close.
     """
+    parser = OverridesParser.create()
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals:
             raise ValueError(f"override {override!r} is not of the form key=value")
         if not key.startswith("+"):
             _check_key(cfg, key)
+        try:
+            parser.parse_override(override)
+        except HydraException as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(
+                f"override {override!r} cannot be read ({reason}); quotes make any value a text: {key}='...'"
+            ) from error
     return LazyConfig.apply_overrides(cfg, list(overrides))
+
+
+def quoted(text: str) -> str:
+    """`text` as the value of an override, whatever characters it has."""
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def _check_key(cfg: DictConfig, key: str) -> None:

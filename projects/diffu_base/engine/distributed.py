@@ -58,12 +58,17 @@ def check_process_counts(args: argparse.Namespace) -> None:
     if args.num_gpus > max(gpus, 1):
         raise ValueError(
             f"--num-gpus is {args.num_gpus}, but this machine has {gpus} CUDA devices; "
-            "several CPU processes: torchrun --nproc_per_node=N tools/train_net.py --num-gpus 0 ..."
+            "several CPU processes: torchrun --nproc_per_node=N -m projects.diffu_base.cli train CONFIG --num-gpus 0"
         )
     if args.num_machines > 1 and gpus * args.num_gpus == 0:
         raise ValueError(
             f"--num-machines is {args.num_machines} without CUDA devices in use; start CPU jobs on several machines "
             "with torchrun"
+        )
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise ValueError(
+            f"--num-machines is {args.num_machines}, but --dist-url is 'auto', which finds a port of one machine; "
+            "allowed is tcp://HOST:PORT of machine 0"
         )
     if not 0 <= args.machine_rank < args.num_machines:
         raise ValueError(f"--machine-rank must lie in [0, {args.num_machines}), got {args.machine_rank}")

@@ -64,8 +64,9 @@ def load_for_eval(model: nn.Module, path: str, *, averaged: bool) -> None:
     """
     if not path:
         raise ValueError("evaluation needs weights: set train.init_checkpoint=FILE")
+    file = local_path(path)
     try:
-        report = load_weights(model, local_path(path), select="ema" if averaged else "model")
+        report = load_weights(model, file, select="ema" if averaged else "model")
     except ValueError as error:
         if not averaged:
             raise

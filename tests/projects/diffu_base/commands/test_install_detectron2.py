@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -9,8 +10,10 @@ from types import ModuleType
 
 import pytest
 
-from tools import install_detectron2 as installer
-from tools.install_detectron2 import Installed, InstallError, Mend
+from projects.diffu_base.commands import detectron2_mends as mends
+from projects.diffu_base.commands import install_detectron2 as installer
+from projects.diffu_base.commands.detectron2_mends import InstallError, Mend
+from projects.diffu_base.commands.install_detectron2 import Installed
 
 
 def source_tree(root: Path, **files: str) -> Path:
@@ -22,7 +25,7 @@ def source_tree(root: Path, **files: str) -> Path:
 
 def test_mends_replace_their_text_in_order(tmp_path: Path) -> None:
     root = source_tree(tmp_path, ops="a = old\nb = 2\n")
-    installer.apply_mends(root, [Mend("ops.py", "a = old", "a = middle"), Mend("ops.py", "middle", "new")])
+    mends.apply_mends(root, [Mend("ops.py", "a = old", "a = middle"), Mend("ops.py", "middle", "new")])
     assert (root / "ops.py").read_text() == "a = new\nb = 2\n"
 
 
@@ -30,28 +33,28 @@ def test_mends_replace_their_text_in_order(tmp_path: Path) -> None:
 def test_mend_whose_text_is_not_there_exactly_once_is_an_error(tmp_path: Path, text: str, count: int) -> None:
     root = source_tree(tmp_path, ops=text)
     with pytest.raises(InstallError, match=rf"ops\.py: expected 'old' exactly once, found it {count} times"):
-        installer.apply_mends(root, [Mend("ops.py", "old", "new")])
+        mends.apply_mends(root, [Mend("ops.py", "old", "new")])
     assert (root / "ops.py").read_text() == text
 
 
 def test_mend_of_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match=r"gone\.py: the file is not in the archive"):
-        installer.apply_mends(tmp_path, [Mend("gone.py", "old", "new")])
+        mends.apply_mends(tmp_path, [Mend("gone.py", "old", "new")])
 
 
 def test_mended_files_are_python(tmp_path: Path) -> None:
     """A mend that breaks its line would only be noticed by the user who imports that file."""
-    for index, mend in enumerate(installer.MENDS):
+    for index, mend in enumerate(mends.MENDS):
         if mend.path != "setup.py" and mend.new.endswith("\n"):
             compile(mend.new, f"mend {index}", "exec")
-    compile(installer.EXTENSION_SOURCE, installer.EXTENSION_PATH, "exec")
+    compile(mends.EXTENSION_SOURCE, mends.EXTENSION_PATH, "exec")
 
 
 def test_missing_operation_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "detectron2", ModuleType("detectron2"))
     monkeypatch.delitem(sys.modules, "detectron2._C", raising=False)
     module: dict = {}
-    exec(installer.EXTENSION_SOURCE, module)
+    exec(mends.EXTENSION_SOURCE, module)
     with pytest.raises(RuntimeError, match="'nms_rotated' needs its C\\+\\+ extension"):
         module["_C"].nms_rotated()
 
@@ -110,7 +113,7 @@ def test_installed_detectron2_is_taken(
     monkeypatch: pytest.MonkeyPatch, recorded: list[tuple], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found(monkeypatch, Installed("0.7", "/somewhere/detectron2"))
-    installer.main()
+    installer.install()
     assert recorded == []
     assert capsys.readouterr().out == "detectron2 0.7 is already installed in /somewhere/detectron2\n"
 
@@ -121,7 +124,7 @@ def test_official_repository_comes_before_the_archive(
 ) -> None:
     found(monkeypatch, None, Installed("0.6", "here"))
     monkeypatch.setattr(installer, "official_reachable", lambda: reachable)
-    installer.main()
+    installer.install()
     assert recorded == [(source,)]
 
 
@@ -132,14 +135,46 @@ def test_archive_follows_an_official_build_that_fails(monkeypatch: pytest.Monkey
     found(monkeypatch, None, Installed("0.6", "here"))
     monkeypatch.setattr(installer, "official_reachable", lambda: True)
     monkeypatch.setattr(installer, "install_official", fail)
-    installer.main()
+    installer.install()
     assert recorded == [("archive",)]
+
+
+def test_a_named_source_is_the_only_one(monkeypatch: pytest.MonkeyPatch, recorded: list[tuple]) -> None:
+    def fail(*options: str) -> None:
+        raise InstallError("no compiler")
+
+    found(monkeypatch, None, Installed("0.6", "here"), None)
+    monkeypatch.setattr(installer, "official_reachable", lambda: True)
+    installer.install("archive")
+    assert recorded == [("archive",)]
+    monkeypatch.setattr(installer, "install_official", fail)
+    with pytest.raises(InstallError, match="no compiler"):
+        installer.install("official")
+    assert recorded == [("archive",)]
+
+
+def test_what_builds_detectron2_must_be_there(
+    monkeypatch: pytest.MonkeyPatch, recorded: list[tuple], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found(monkeypatch, None)
+    monkeypatch.setattr(installer, "BUILDERS", ("torch", "no_such_builder"))
+    assert installer.main([]) == 1
+    assert recorded == []
+    error = capsys.readouterr().err
+    assert error.startswith("error: building detectron2 needs no_such_builder") and "pip install torch no_such" in error
+
+
+def test_the_script_of_a_checkout_needs_no_installed_package() -> None:
+    script = Path(__file__).resolve().parents[4] / "tools" / "install_detectron2.py"
+    done = subprocess.run([sys.executable, "-I", "-S", str(script), "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "pb1-detectron2" in done.stdout
 
 
 def test_interrupted_installation_is_written_over(monkeypatch: pytest.MonkeyPatch, recorded: list[tuple]) -> None:
     found(monkeypatch, Installed(error="No module named 'fvcore'"), Installed("0.6", "here"))
     monkeypatch.setattr(installer, "official_reachable", lambda: False)
-    installer.main()
+    installer.install()
     assert recorded == [("archive", "--ignore-installed")]
 
 

@@ -1,0 +1,191 @@
+"""The command `diffudetr`: train, evaluate, check data, look at configs.
+
+A command imports what it needs when it runs: help, version and the installation of detectron2 work without detectron2.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from .commands import install_detectron2
+from .commands.errors import exit_status
+from .commands.options import add_replay_option, add_run_options
+from .version import __version__
+
+CONFIG_HELP = "a config's name, as `diffudetr config` lists them, or the path of a config file"
+OVERRIDES_HELP = "settings that replace the config's, such as train.max_iter=1000"
+
+TRAIN = """Train the model of a config. The results, checkpoints and logs go into the folder train.output_dir.
+
+example, your own data in COCO's format on one GPU:
+  diffudetr train diffu_dino/custom-r50-4scales data.train_json=train.json data.train_images=images/train \\
+      data.val_json=val.json data.val_images=images/val train.output_dir=output/mine
+
+The same command with --resume goes on where an interrupted training stopped. Several processes under torchrun:
+  torchrun --nproc_per_node=2 -m projects.diffu_base.cli train CONFIG --num-gpus 0"""
+
+EVAL = """Evaluate trained weights on the test data of a config, and print their average precision.
+
+example:
+  diffudetr eval diffu_dino/dino-resnet/coco-r50-4scales-50ep --checkpoint model_final.pth
+
+--resume evaluates the last checkpoint in train.output_dir instead of a file."""
+
+CHECK = """Check a data set in COCO's format before anything trains on it, and print what is wrong, with examples.
+The exit status is 0 without faults and 1 with faults.
+
+examples, an annotation file with its folder of images, and the data of a config:
+  diffudetr check train.json images/train
+  diffudetr check train.json images/train --write-mended mended.json
+  diffudetr check diffu_dino/dino-resnet/coco-r50-4scales-50ep"""
+
+CONFIG = """List all configs, or show every key of one of them with its value.
+
+examples:
+  diffudetr config
+  diffudetr config diffu_dino/custom-r50-4scales
+  diffudetr config diffu_dino/custom-r50-4scales model.num_queries=300"""
+
+VERSION = """Print the version of this software.
+
+example:
+  diffudetr version"""
+
+
+class Command(NamedTuple):
+    """A command: its line in the list of commands, its help, its arguments, and what it does."""
+
+    summary: str
+    description: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config_file", metavar="CONFIG", help=CONFIG_HELP)
+    add_run_options(parser)
+    add_replay_option(parser)
+    parser.add_argument("opts", nargs="*", default=(), metavar="key=value", help=OVERRIDES_HELP)
+
+
+def train(args: argparse.Namespace) -> int:
+    from .commands.train import start
+
+    args.eval_only = False
+    return start(args)
+
+
+def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config_file", metavar="CONFIG", help=CONFIG_HELP)
+    parser.add_argument(
+        "--checkpoint", default="", metavar="FILE", help="the weights; the same as train.init_checkpoint=FILE"
+    )
+    add_run_options(parser)
+    parser.add_argument("opts", nargs="*", default=(), metavar="key=value", help=OVERRIDES_HELP)
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    from .commands.train import start
+    from .config.files import quoted
+
+    args.eval_only, args.replay = True, ""
+    if args.checkpoint:
+        args.opts = [*args.opts, f"train.init_checkpoint={quoted(args.checkpoint)}"]
+    return start(args)
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", nargs="+", metavar="WHAT", help="ANNOTATIONS IMAGES, or CONFIG with key=value settings behind it"
+    )
+    parser.add_argument("--quick", action="store_true", help="see whether the images are there, but read none")
+    parser.add_argument(
+        "--write-mended", default="", metavar="FILE", help="write the annotations of ANNOTATIONS without the faults"
+    )
+
+
+def check(args: argparse.Namespace) -> int:
+    from .commands.check import check
+
+    return int(check(args.what, read_images=not args.quick, mended_file=args.write_mended) > 0)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="CONFIG", help=f"{CONFIG_HELP}; without it, all are listed")
+    parser.add_argument("opts", nargs="*", default=(), metavar="key=value", help=OVERRIDES_HELP)
+
+
+def config(args: argparse.Namespace) -> int:
+    from .commands.config import list_configs, show_config
+
+    if args.name is None:
+        list_configs()
+    else:
+        show_config(args.name, args.opts)
+    return 0
+
+
+def no_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def version(args: argparse.Namespace) -> int:
+    del args
+    print(__version__)
+    return 0
+
+
+COMMANDS = {
+    "train": Command("train a model", TRAIN, add_train_arguments, train),
+    "eval": Command("evaluate trained weights", EVAL, add_eval_arguments, evaluate),
+    "check": Command("check a data set before training", CHECK, add_check_arguments, check),
+    "config": Command("list the configs, or show one", CONFIG, add_config_arguments, config),
+    "version": Command("print the version", VERSION, no_arguments, version),
+    "install-detectron2": Command(
+        "install detectron2, which PyPI does not have",
+        f"{install_detectron2.__doc__}\nexample:\n  diffudetr install-detectron2",
+        install_detectron2.add_arguments,
+        install_detectron2.run,
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 where a check found faults, 2 where the user made a mistake."""
+    top = top_parser()
+    given = top.parse_args(arguments)
+    if given.command is None:
+        top.print_help()
+        return 0
+    command = COMMANDS[given.command]
+    parser = argparse.ArgumentParser(
+        prog=f"diffudetr {given.command}",
+        description=command.description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    # detectron2 and torchvision call it when they are imported; their user can do nothing about it.
+    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+    # Options may stand before, between and behind the key=value settings.
+    return exit_status(partial(command.run, parser.parse_intermixed_args(given.arguments)))
+
+
+def top_parser() -> argparse.ArgumentParser:
+    """The parser of the command's name; what follows belongs to the command."""
+    listed = "\n".join(f"  {name:19} {command.summary}" for name, command in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="diffudetr",
+        description=f"Object detection and instance segmentation as denoising diffusion.\n\ncommands:\n{listed}",
+        epilog="`diffudetr COMMAND --help` explains a command and gives an example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=list(COMMANDS), metavar="COMMAND", help="one of the above")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what belongs to the command")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

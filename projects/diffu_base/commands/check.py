@@ -1,0 +1,103 @@
+"""Checks the data of a config, or any annotation file in COCO's format with its folder of images."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from detectron2.config import instantiate
+from detectron2.data import MetadataCatalog
+from omegaconf import DictConfig
+
+from datasets_utils.catalogs import require_data
+from datasets_utils.check import check_coco_format, mended
+from datasets_utils.coco_format import CocoFiles, require_named
+from projects.diffu_base.config.files import get_config
+
+
+def check(words: Sequence[str], *, read_images: bool, mended_file: str = "") -> int:
+    """Print what is wrong with the data that `words` name, as `diffudetr check` takes them.
+
+    Args:
+        words: an annotation file and its folder of images, or a config and its `key=value` overrides.
+        read_images: False sees whether the images are there, but reads none.
+        mended_file: where to write the annotations without the faults; empty writes none.
+
+    Returns:
+        How many faults there are.
+
+    Raises:
+        ValueError: `words` name neither, or see `check_files` and `check_config`.
+    """
+    first, *others = words
+    if len(others) == 1 and "=" not in others[0]:
+        files = CocoFiles(first, others[0], class_file=first)
+        return check_files(files, read_images=read_images, mended_file=mended_file)
+    if first.endswith(".json"):
+        raise ValueError(
+            f"{first!r} is an annotation file; behind it stands its folder of images, not {' '.join(others)!r}"
+        )
+    if mended_file:
+        raise ValueError(f"the mended file {mended_file!r} is for an annotation file; {first!r} is a config")
+    return check_config(first, others, read_images=read_images)
+
+
+def check_config(name: str, overrides: Iterable[str] = (), *, read_images: bool) -> int:
+    """Print what is wrong with the training and the test data of a config.
+
+    Args:
+        name: as `get_config` takes it.
+        overrides: `key=value`.
+        read_images: False sees whether the images are there, but reads none.
+
+    Returns:
+        How many faults there are.
+
+    Raises:
+        ValueError: there is no such config, or it names no data.
+        FileNotFoundError: data that the config names are not there.
+    """
+    return sum(
+        check_files(files, read_images=read_images) for files in files_of(get_config(name, *overrides).dataloader)
+    )
+
+
+def check_files(files: CocoFiles, *, read_images: bool, mended_file: str = "") -> int:
+    """Print what is wrong with one data set.
+
+    Args:
+        files: where it is.
+        read_images: False sees whether the images are there, but reads none.
+        mended_file: where to write its annotations without the faults; empty writes none.
+
+    Returns:
+        How many faults there are.
+
+    Raises:
+        ValueError: a path is empty or leads nowhere, or the annotation file is not in COCO's format.
+    """
+    require_named(**files._asdict())
+    report = check_coco_format(files.json_file, files.image_root, class_file=files.class_file, read_images=read_images)
+    print(report)
+    if mended_file:
+        Path(mended_file).write_text(json.dumps(mended(report)))
+        print(f"written: {mended_file}")
+    return report.num_faults
+
+
+def files_of(dataloader: DictConfig) -> Iterator[CocoFiles]:
+    """Where the data of a config's `dataloader` are, training data first; the classes are those of the training data.
+
+    Raises:
+        FileNotFoundError: a data set's files are not there.
+    """
+    class_file = ""
+    for part in ("train", "test"):
+        names = dataloader[part].dataset.names
+        if isinstance(names, DictConfig):  # a call that would register the files
+            yield instantiate(names.files)
+            continue
+        for name in [names] if isinstance(names, str) else names:
+            metadata = MetadataCatalog.get(name)
+            require_data(name, metadata.json_file, metadata.image_root, source="see docs/datasets.md")
+            class_file = class_file or metadata.json_file
+            yield CocoFiles(metadata.json_file, metadata.image_root, class_file)

@@ -1,0 +1,30 @@
+"""Options that commands share. Nothing here needs torch or detectron2, so that help appears at once."""
+
+import argparse
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The processes of a run, as `projects.diffu_base.engine.distributed.run` reads them, and whether it goes on."""
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in train.output_dir, if there is one"
+    )
+    parser.add_argument(
+        "--num-gpus", type=int, default=1, metavar="N", help="GPUs of this machine, default 1; 0 runs on the CPU"
+    )
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N", help="machines of the run, default 1")
+    parser.add_argument(
+        "--machine-rank", type=int, default=0, metavar="I", help="which of the machines this one is, from 0"
+    )
+    parser.add_argument(
+        "--dist-url",
+        default="auto",
+        metavar="URL",
+        help="where processes meet, tcp://HOST:PORT of machine 0; one machine finds a free port by itself",
+    )
+
+
+def add_replay_option(parser: argparse.ArgumentParser) -> None:
+    """The batch that a run saved when its loss was not finite."""
+    parser.add_argument(
+        "--replay", default="", metavar="FILE", help="run the saved batch of a non-finite loss again, then end"
+    )
