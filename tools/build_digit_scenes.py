@@ -8,40 +8,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import LazyConfig, instantiate  # noqa: E402
+from detectron2.config import instantiate  # noqa: E402
 
 from datasets_utils.catalogs import ROOT_VARIABLE  # noqa: E402
 from datasets_utils.digit_scenes import build_digit_scenes  # noqa: E402
 from datasets_utils.register import digit_scenes_root  # noqa: E402
+from projects.diffu_base import get_config  # noqa: E402
+from projects.diffu_base.commands.errors import exit_status  # noqa: E402
 
-CONFIGS = {
-    "coco": REPOSITORY / "configs/common/data/digit_scenes.py",
-    "lvis": REPOSITORY / "configs/common/data/digit_scenes_lvis.py",
-}
+CONFIGS = {"coco": "common/data/digit_scenes", "lvis": "common/data/digit_scenes_lvis"}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the scenes that `arguments` name; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--format", choices=list(CONFIGS), default="coco", help="lvis: long-tailed, in LVIS's format")
-    parser.add_argument("--config-file", help="a LazyConfig that defines `digit_scenes`; default: that of the format")
+    parser.add_argument("--config-file", help="a config that defines `digit_scenes`; default: that of the format")
     parser.add_argument("--root", help=f"folder to build; default ${ROOT_VARIABLE}/digit_scenes[_lvis]")
     parser.add_argument("--overwrite", action="store_true", help="replace scenes that were built with other settings")
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. digit_scenes.crowded_fraction=1.0")
     args = parser.parse_args(arguments)
 
-    config_file = args.config_file or str(CONFIGS[args.format])
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(config_file), args.opts)
-    try:
-        settings = instantiate(cfg.digit_scenes)
-        root = Path(args.root) if args.root else digit_scenes_root(lvis=settings.lvis is not None)
-        built = build_digit_scenes(root, settings, overwrite=args.overwrite)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    settings = instantiate(get_config(args.config_file or CONFIGS[args.format], *args.opts).digit_scenes)
+    root = Path(args.root) if args.root else digit_scenes_root(lvis=settings.lvis is not None)
+    built = build_digit_scenes(root, settings, overwrite=args.overwrite)
     print(f"digit scenes {'built' if built else 'already there'}: {root}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from omegaconf import DictConfig  # noqa: E402
 
+from projects.diffu_base.commands.errors import exit_status  # noqa: E402
 from projects.diffu_base.config.checks import load_config  # noqa: E402
 from projects.diffu_base.config.options.train import TrainOptions  # noqa: E402
 from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate  # noqa: E402
@@ -29,7 +31,8 @@ CONFIG_FILE = "projects/diffu_dino/configs/demo/digits.py"
 DECODER_EVALUATIONS = (1, 3, 5)  # of a diffusion model; a baseline has one
 
 
-def main() -> None:
+def main() -> int:
+    """Run the four steps; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", default=str(REPOSITORY / CONFIG_FILE))
     parser.add_argument("--output-dir", default=str(REPOSITORY / "output" / "digits"))
@@ -67,6 +70,7 @@ def main() -> None:
             print(f"{name} AP on the {cfg.digit_scenes.num_val} validation scenes:")
             print("\n".join(row(num_steps, metrics[task]) for num_steps, metrics in results.items()))
     print(f"Pictures ({', '.join(sorted(picture.name for picture in pictures.glob('*.png')))}) are in {pictures}")
+    return 0
 
 
 def row(num_steps: int, metrics: dict[str, float]) -> str:
@@ -84,19 +88,21 @@ def run(script: str, *arguments: str, processes: int = 1) -> None:
     print("$ " + shlex.join(["python", *launcher, script, *arguments]), flush=True)
     command = [sys.executable, *launcher, str(REPOSITORY / script), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"} if processes > 1 else None
-    subprocess.run(command, check=True, env=environment)
+    if status := subprocess.run(command, env=environment).returncode:
+        sys.exit(status)  # the command has said why
 
 
 def evaluate_at(cfg: DictConfig, decoder_evaluations: tuple[int, ...]) -> dict[int, dict[str, dict[str, float]]]:
     """The trained weights' metrics by number of decoder evaluations, then by task (`bbox`, `segm`)."""
     options = TrainOptions.of(cfg)
     model = model_to_evaluate(cfg.model, options)
+    sampler: Any = model.sampler
     results = {}
     for num_steps in decoder_evaluations:
-        model.sampler.num_steps = num_steps
+        sampler.num_steps = num_steps
         results[num_steps] = evaluate(model, cfg.dataloader, dtype=options.eval_dtype)
     return results
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

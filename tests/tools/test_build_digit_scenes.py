@@ -13,7 +13,7 @@ def test_builds_where_detectron2_looks_and_is_quick_the_second_time(tmp_path, mo
     assert (tmp_path / "digit_scenes/annotations/instances_val.json").is_file()
     main(small)
     assert "already there" in capsys.readouterr().out.splitlines()[-1]
-    with pytest.raises(SystemExit, match="num_val"):
+    with pytest.raises(ValueError, match="num_val"):
         main(["digit_scenes.num_train=2", "digit_scenes.num_val=2"])
 
 

@@ -35,9 +35,11 @@ def ends(*arguments: str) -> int:
         return ended.code
 
 
-def last_error(capsys) -> str:
-    """The last line on stderr."""
-    return capsys.readouterr().err.rstrip("\n").rpartition("\n")[2]
+def error_of(capsys) -> str:
+    """What stderr says last, which is the user's error and nothing behind it."""
+    line = capsys.readouterr().err.rstrip("\n").rpartition("\n")[2]
+    assert "error: " in line
+    return line
 
 
 def test_without_a_command_the_commands_are_listed(capsys):
@@ -55,7 +57,7 @@ def test_every_command_has_help_with_an_example(name, capsys):
 
 def test_an_unknown_command_is_refused_with_those_there_are(capsys):
     assert ends("tarin") == 2
-    assert "invalid choice: 'tarin'" in (error := last_error(capsys)) and "train" in error
+    assert "invalid choice: 'tarin'" in (error := error_of(capsys)) and "train" in error
 
 
 def test_version_is_the_packages(capsys):
@@ -79,7 +81,7 @@ def test_config_shows_every_key_with_its_value(capsys):
 @pytest.mark.parametrize("arguments", [("diffu_dino/custom",), ("common/train", "train.max_itr=3")])
 def test_a_mistake_about_configs_is_one_line(arguments, capsys):
     assert ends("config", *arguments) == 2
-    assert last_error(capsys).startswith("error: ")
+    assert error_of(capsys).startswith("error: ")
 
 
 def test_check_reads_an_annotation_file_and_its_images(sound, faulty, tmp_path, capsys):
@@ -111,8 +113,7 @@ def test_check_reads_a_config_with_settings_before_and_behind_options(sound, fau
 )
 def test_a_mistake_in_what_to_check_is_one_line(arguments, message, capsys):
     assert ends("check", *arguments) == 2
-    error = last_error(capsys)
-    assert error.startswith("error: ") and message in error
+    assert message in error_of(capsys)
 
 
 def test_train_then_eval_of_the_file_and_of_the_last_checkpoint(tmp_path):
@@ -141,8 +142,7 @@ def test_train_then_eval_of_the_file_and_of_the_last_checkpoint(tmp_path):
 def test_a_mistake_about_a_run_is_one_line(arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert ends(*arguments) == 2
-    error = last_error(capsys)
-    assert error.startswith("error: ") and message in error
+    assert message in error_of(capsys)
 
 
 def test_an_internal_error_keeps_its_traceback(tmp_path):
