@@ -1,5 +1,6 @@
 # make setup   a virtual environment in .venv with everything in it
 # make test    setup, then ruff and all tests
+# make lint    ruff, formatting, the direction of imports, types; needs setup
 # make demo    setup, then data, training, evaluation and pictures
 # make clean   remove the environment and caches; data and results stay
 
@@ -11,6 +12,8 @@ SHELL := /bin/bash
 VENV ?= .venv
 TORCH ?= 2.14.1
 TORCHVISION ?= 0.29.1
+# Where a missing detectron2 comes from: any, official or archive (python tools/install_detectron2.py --help).
+DETECTRON2 ?= any
 DEFORM_ATTN := torch-ms-deform-attn==0.1.1
 PYTEST_WORKERS ?= 2
 
@@ -22,7 +25,7 @@ STAMPS := $(VENV)/.done
 # Small operations lose a hundredfold when threads spin while they wait for a shared core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup test demo clean
+.PHONY: help setup test lint demo clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -37,12 +40,18 @@ test: setup
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+
 demo: export OMP_NUM_THREADS ?= 1
 demo: setup
 	$(PY) tools/demo.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- the steps of the set-up, each after the one before ----
@@ -62,9 +71,9 @@ $(STAMPS)/torch-$(TORCH)-$(TORCHVISION): $(STAMPS)/venv
 	@$(PY) -c 'import torch, torchvision' || { echo "PyTorch is damaged (an interrupted installation?): make clean"; exit 1; }
 	@rm -f $(STAMPS)/torch-* && touch $@
 
-$(STAMPS)/detectron2: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION) tools/install_detectron2.py
+$(STAMPS)/detectron2: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION) $(wildcard projects/diffu_base/commands/*detectron2*.py)
 	@echo "== detectron2"
-	@$(PY) tools/install_detectron2.py
+	@$(PY) tools/install_detectron2.py --source $(DETECTRON2)
 	@touch $@
 
 # --no-cache-dir: pip would reuse a build against another torch. Without a compiler the project works, only slower.
@@ -75,7 +84,7 @@ $(STAMPS)/deform-attn: $(STAMPS)/torch-$(TORCH)-$(TORCHVISION)
 	    echo "$(DEFORM_ATTN) did not build here (see $(VENV)/deform-attn.log; to try again: rm $@): going on in pure PyTorch"; }
 	@touch $@
 
-$(STAMPS)/project: $(STAMPS)/detectron2 setup.py pyproject.toml
+$(STAMPS)/project: $(STAMPS)/detectron2 setup.py pyproject.toml projects/diffu_base/version.py
 	@echo "== this project and its dependencies"
 	@$(PIP) install --quiet -e '.[demo,test]'
 	@touch $@
