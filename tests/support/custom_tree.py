@@ -1,4 +1,4 @@
-"""Tiny data sets in COCO's format as people bring them: two annotation files, two folders, and one with every fault."""
+"""Tiny data sets in COCO's format, such as users bring: sound ones, and one with every kind of fault."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from PIL import Image
 
 SIZE = (96, 64)  # (width, height)
 CATEGORIES = [{"id": 7, "name": "cup"}, {"id": 3, "name": "ball"}, {"id": 40, "name": "shoe"}]
-# How often each fault and each note is found in the faulty training data.
+# How often the check finds each kind of fault and of note in the faulty training data.
 FAULTS = {
     "malformed category": 1,
     "repeated category id": 1,
@@ -39,13 +39,16 @@ NOTES = {
 def write_custom_tree(
     root: Path, *, num_train: int = 4, num_val: int = 2, faulty: bool = False, masks: bool = False
 ) -> dict[str, str]:
-    """Write `{train,val}.json` and the folders `{train,val}`, and with `faulty` training data that have every fault.
+    """Writes `{train,val}.json` and the folders of images `{train,val}`.
 
     Args:
-        masks: sound annotations have a `segmentation`, which fills the box.
+        root: the folder to write into.
+        num_train, num_val: the number of images without faults.
+        faulty: add every kind of fault to the training data.
+        masks: give the annotations a `segmentation` that fills the box.
 
     Returns:
-        `train_json`, `train_images`, `val_json`, `val_images`, as the config's `data` takes them.
+        the paths under the names of a config's `data`: train_json, train_images, val_json, val_images.
     """
     rng = np.random.default_rng(0)
     paths = {}
@@ -62,12 +65,12 @@ def write_custom_tree(
 
 
 def overrides(paths: dict[str, str]) -> list[str]:
-    """The command line's arguments that name the data."""
+    """Returns the arguments of a command line that name the data."""
     return [f"data.{key}={path}" for key, path in paths.items()]
 
 
 def _sound(folder: Path, count: int, rng: np.random.Generator) -> dict[str, list[Any]]:
-    """Images 1 to `count` with a box of each category but the last."""
+    """Writes the images 1 to `count`, and returns annotations with a box of each category but the last on each."""
     folder.mkdir(parents=True)
     content: dict[str, list[Any]] = {"images": [], "annotations": [], "categories": [dict(c) for c in CATEGORIES]}
     for number in range(1, count + 1):
@@ -78,7 +81,7 @@ def _sound(folder: Path, count: int, rng: np.random.Generator) -> dict[str, list
 
 
 def _add_image(folder: Path, content: dict, number: int, rng: np.random.Generator, **entry: Any) -> Path:
-    """An entry and a file, which `entry` may contradict."""
+    """Writes an image and adds its entry. Fields of the entry may contradict the image."""
     path = folder / f"{number}.jpg"
     width, height = SIZE
     Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(path)

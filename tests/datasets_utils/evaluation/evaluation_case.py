@@ -1,4 +1,4 @@
-"""A small ground truth and detections with all that evaluators must get right, in COCO's and in LVIS's format."""
+"""A small ground truth, in COCO's format and in LVIS's, and detections, with all that evaluators must get right."""
 
 import json
 from collections.abc import Iterator
@@ -22,8 +22,11 @@ Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 def ground_truth(*, lvis: bool = False) -> dict[str, Any]:
-    """COCO's format: objects of all sizes, crowds, images without objects. LVIS's: no crowds, classes not annotated in
-    all images, some of them not exhaustively."""
+    """Returns the content of an annotation file.
+
+    It has objects of all sizes, images without objects, and crowds. In LVIS's format it has no crowds, but classes that
+    are annotated only in some images, and in some of these not exhaustively.
+    """
     rng = np.random.default_rng(1)
     images = [{"id": i + 1, "file_name": f"{i}.jpg", "height": HEIGHT, "width": WIDTH} for i in range(NUM_IMAGES)]
     categories = [{"id": id, "name": name} for id, name in zip(CATEGORY_IDS, NAMES, strict=True)]
@@ -49,7 +52,7 @@ def _random_box(rng: np.random.Generator) -> Box:
 
 
 def _shape(box: Box, is_crowd: bool) -> dict[str, Any]:
-    """A diamond inside its box; a crowd fills the columns of its box from top to bottom of the image."""
+    """Returns the box and mask of an object, which is a diamond, or a crowd, which is as high as the image."""
     left, top, width, height = box
     if is_crowd:
         counts = [left * HEIGHT, width * HEIGHT, (WIDTH - left - width) * HEIGHT]
@@ -61,7 +64,7 @@ def _shape(box: Box, is_crowd: bool) -> dict[str, Any]:
 
 
 def predictions(*, masks: bool = True) -> list[tuple[dict[str, int], dict[str, Instances]]]:
-    """An input and an output of a model for each image: boxes near objects and anywhere, scores of 20 values."""
+    """Returns a model's input and output for each image. Some boxes are near objects; scores have 20 values."""
     rng = np.random.default_rng(2)
     truth = ground_truth()
     pairs = []
@@ -83,7 +86,7 @@ def predictions(*, masks: bool = True) -> list[tuple[dict[str, int], dict[str, I
 
 
 def _detection(rng: np.random.Generator, objects: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
-    """A box, xyxy, and a class."""
+    """Returns a box (xyxy) and a class."""
     near = objects and rng.random() < 0.6
     chosen = objects[rng.integers(len(objects))] if near else None
     left, top, width, height = chosen["bbox"] if near else _random_box(rng)
@@ -94,7 +97,7 @@ def _detection(rng: np.random.Generator, objects: list[dict[str, Any]]) -> tuple
 
 
 def _draw(box: np.ndarray) -> np.ndarray:
-    """A filled ellipse, (H, W)."""
+    """Returns the mask of a filled ellipse, (H, W) bool."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     width, height = np.maximum(box[2:] - box[:2], 1)
     return ((x - box[[0, 2]].mean()) / width) ** 2 + ((y - box[[1, 3]].mean()) / height) ** 2 <= 0.25
@@ -102,7 +105,7 @@ def _draw(box: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def registered(folder: Path, truth: dict[str, Any], *, name: str = "evaluation_case") -> Iterator[str]:
-    """Writes the ground truth and puts it into detectron2's catalogs; yields its name."""
+    """Writes the ground truth and, within it, has it in detectron2's catalogs under `name`, which it yields."""
     json_file = folder / f"{name}.json"
     json_file.write_text(json.dumps(truth))
     DatasetCatalog.register(name, list)

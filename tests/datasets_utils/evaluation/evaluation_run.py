@@ -1,4 +1,4 @@
-"""What every process does in test_evaluation.py: `torchrun evaluation_run.py OUT JSON_FILE`."""
+"""What every process of a test in test_evaluators.py does: `torchrun evaluation_run.py OUT JSON_FILE`."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from tests.datasets_utils.evaluation import evaluation_case as case  # noqa: E40
 
 
 def main(out: Path, json_file: str) -> None:
-    """Evaluates, in every second image on every rank, and writes what this rank was given."""
+    """Evaluates this rank's share of the detections, and writes the results that this rank gets."""
     dist.init_process_group("gloo")
     classes = {id: i for i, id in enumerate(case.CATEGORY_IDS)}
     metadata = {"thing_classes": list(case.NAMES), "thing_dataset_id_to_contiguous_id": classes}
