@@ -1,6 +1,7 @@
 # make setup   a virtual environment in .venv with everything in it
-# make test    setup, then ruff and all tests
-# make lint    ruff, formatting, the direction of imports, types; needs setup
+# make test    setup, then lint and all tests
+# make quick   setup, then the tests that take no more than a second or two each
+# make lint    setup, then ruff, formatting, the direction of imports, types
 # make demo    setup, then data, training, evaluation and pictures
 # make clean   remove the environment and caches; data and results stay
 
@@ -25,7 +26,7 @@ STAMPS := $(VENV)/.done
 # Small operations lose a hundredfold when threads spin while they wait for a shared core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup test lint demo clean
+.PHONY: help setup test quick lint demo clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -34,11 +35,12 @@ setup: $(STAMPS)/deform-attn $(STAMPS)/project
 
 # The tests run in several processes, so each has one thread.
 test: export OMP_NUM_THREADS := 1
-test: setup
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(VENV)/bin/lint-imports
+test: lint
 	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+quick: export OMP_NUM_THREADS := 1
+quick: setup
+	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile -m "not slow" -q
 
 lint: setup
 	$(PY) -m ruff check .

@@ -17,6 +17,8 @@ from tests.support.detection import image
 from tests.support.golden import fill
 from tests.support.tiny_models import shrink
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 # Ablation -> (the slots it fills, whether training differs, whether inference with the same weights does).
 DIFFU_DINO = {

@@ -14,6 +14,8 @@ import torch
 
 from tests.support.coco_tree import write_coco_tree
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "projects" / "diffu_dino" / "configs" / "dino-resnet" / "coco-r50-4scales-50ep.py"
 

@@ -17,6 +17,8 @@ from projects.diffu_base import get_config
 from tests.support.custom_tree import write_custom_tree
 from tests.support.tiny_models import tiny_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMON = sorted((ROOT / "configs").rglob("*.py"))
 MODELS = sorted(ROOT.glob("projects/*/configs/models/*.py"))

@@ -11,6 +11,8 @@ from tests.support.detection import assert_same_detections, detect, image, train
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
 
+pytestmark = pytest.mark.slow
+
 BASELINES = ("deformable_detr_r50", "dino_r50", "aligndetr_r50")
 DIFFUSION = ("diffu_detr_r50", "diffu_dino_r50", "diffu_aligndetr_r50")
 MODELS = BASELINES + DIFFUSION

@@ -23,6 +23,8 @@ from tests.support.small_runs import small_run, write_small_run
 from tests.support.v3det_tree import write_v3det_tree
 from tools.train_net import argument_parser, main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = [path for path in sorted(ROOT.glob("projects/*/configs/**/*.py")) if path.parent.name != "models"]
 COCO_METRICS = {"AP", "AP50", "AP75", "APs", "APm", "APl"}

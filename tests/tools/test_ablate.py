@@ -18,6 +18,8 @@ from tools.ablation.results import fingerprint, mean_and_deviation
 from tools.ablation.rows import parse_row, slot, standard_rows
 from tools.ablation.subsets import restricted, split_by_objects
 
+pytestmark = pytest.mark.slow
+
 BASELINE = (
     "model.diffusion=null",
     "model.diffused_queries=null",

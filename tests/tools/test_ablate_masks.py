@@ -6,6 +6,8 @@ import tools.ablation.run
 from tests.tools.ablation_case import CONFIG_WITH_MASKS, Case
 from tools.ablation.results import mean_and_deviation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory) -> Case:

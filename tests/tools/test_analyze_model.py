@@ -8,6 +8,8 @@ import pytest
 from tests.tools.measured import SIZES
 from tools.analyze_model import main
 
+pytestmark = pytest.mark.slow
+
 CONFIG = str(Path(__file__).with_name("measured_config.py"))
 
 

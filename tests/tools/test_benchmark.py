@@ -12,6 +12,8 @@ from tools.benchmark import argument_parser, jobs_of, main
 from tools.benchmarking.setting import Setting
 from tools.measuring.measure import parse_arguments
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(Path(__file__).with_name("measured_config.py"))
 DINO = str(ROOT / "projects/diffu_dino/configs/dino-resnet/baseline-dino-r50-4scales-12ep.py")

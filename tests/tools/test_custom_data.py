@@ -9,6 +9,8 @@ from tests.projects.diffu_base.engine.runs import ROOT, torchrun
 from tests.support.custom_tree import FAULTS, NOTES, overrides, write_custom_tree
 from tools.train_net import argument_parser, main
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).resolve().parents[1] / "support" / "custom_config.py"
 
 

@@ -8,6 +8,8 @@ from tests.tools.ablation_case import CONFIG_WITH_MASKS, Case
 from tests.tools.pictures import panels
 from tools.visualize import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory) -> Case:

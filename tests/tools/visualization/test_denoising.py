@@ -13,6 +13,8 @@ from tests.support.tiny_models import tiny_model
 from tests.tools.pictures import MAPPER, assert_picture, panels
 from tools.visualization.denoising import denoising_steps, detections_by_pass
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "diffu_detr": lambda: tiny_model("diffu_detr_r50"),
     "diffu_dino_inst": lambda: tiny_model("diffu_dino_inst_r50"),

@@ -10,6 +10,8 @@ from projects.diffu_base.engine.distributed import check_process_counts, started
 from tests.projects.diffu_base.engine.distributed_run import save_all_gradients
 from tests.projects.diffu_base.engine.runs import arguments, assert_same_training_state, load, torchrun
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("distributed_run.py")
 
 
