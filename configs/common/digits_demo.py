@@ -8,7 +8,7 @@ _cfg.update(get_config("common/data/digit_scenes"))
 _cfg.train.update(init_checkpoint="", eval_period=450, seed=0)
 _cfg.train.model_ema.decay = 0.99
 _cfg.optimizer.lr = 5e-4
-_cfg.optimizer.params.backbone_lr_factor = 1.0  # nothing is pretrained
+_cfg.optimizer.params.backbone_lr_factor = 1.0  # the backbone starts from random weights, like everything else
 set_schedule(_cfg, 1800, [1500], warmup_iters=50)
 
 globals().update(_cfg)

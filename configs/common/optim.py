@@ -6,7 +6,7 @@ from detectron2.config import LazyCall as L
 from layers_diffu_detr.optim import param_groups
 
 optimizer = L(torch.optim.AdamW)(
-    # tools/train_net.py puts the model in as params.model
+    # The engine adds the model as params.model before it builds the optimizer.
     params=L(param_groups)(base_lr="${..lr}", backbone_lr_factor=0.1, weight_decay_norm=0.0),
     lr=1e-4,
     betas=(0.9, 0.999),

@@ -43,7 +43,8 @@ dataloader.train = L(build_train_loader)(
 dataloader.test = L(build_test_loader)(
     dataset=L(get_detection_dataset_dicts)(names="coco_2017_val", filter_empty=False),
     mapper=L(DetrDatasetMapper)(
-        # Pillow's resizing, not the fast one: published checkpoints are measured on the very pixels they were before.
+        # detectron2's resizing, which is Pillow's, instead of the fast one: a published checkpoint then sees the very
+        # pixels that its published AP was measured on.
         augmentation=[L(T.ResizeShortestEdge)(short_edge_length=800, max_size=1333)],
         augmentation_with_crop=None,
         is_train=False,
@@ -56,7 +57,7 @@ dataloader.test = L(build_test_loader)(
 
 dataloader.evaluator = L(CocoStyleEvaluator)(
     dataset_name="${..test.dataset.names}",
-    backend="auto",  # the fastest that is installed
+    backend="auto",  # takes the fastest package that is installed
     max_dets=100,  # per image and class, COCO's own number
     output_dir=None,
 )

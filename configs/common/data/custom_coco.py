@@ -39,7 +39,7 @@ dataloader.test.dataset.names = L(register_coco_format)(
     drop_faulty="${data.drop_faulty}",
     read_images="${data.read_images}",
 )
-# tools/train_net.py calls this first; --eval-only without `train`.
+# A run calls this before anything that takes time. An evaluation leaves `train` out.
 data_check = L(check_before_training)(
     train="${dataloader.train.dataset.names.files}",
     test="${dataloader.test.dataset.names.files}",

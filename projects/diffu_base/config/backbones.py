@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 
-# For train.init_checkpoint: torchvision's own, as detectron2 has converted its R-50 but not its R-101.
+# torchvision's own file for train.init_checkpoint: detectron2 has converted torchvision's R-50, but not its R-101.
 RESNET_101_WEIGHTS = "https://download.pytorch.org/models/resnet101-63fe2227.pth"
 
 # ImageNet-22k weights fine-tuned on ImageNet-1k, by the Swin authors.
@@ -66,7 +66,7 @@ def use_backbone(model: DictConfig, backbone: DictConfig) -> None:
     """Put `backbone` into `model`, and all its maps, finest first, into the neck."""
     sketch = copy.deepcopy(backbone)
     if "pretrained" in sketch:
-        sketch.pretrained = False  # its shapes are asked for, no weights
+        sketch.pretrained = False  # only the shapes of its maps are needed, so no weights are downloaded
     with torch.device("meta"):
         shapes = instantiate(sketch).output_shape()
     model.backbone = backbone

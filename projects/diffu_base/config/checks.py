@@ -79,4 +79,6 @@ def check_data(cfg: DictConfig, *, training: bool) -> None:
             cfg.data_check.train = None
         instantiate(cfg.data_check)
     if "evaluator" in cfg.dataloader:
-        instantiate(cfg.dataloader.evaluator)  # refuses what it cannot evaluate; else thousands of iterations later
+        instantiate(
+            cfg.dataloader.evaluator
+        )  # it refuses what it cannot evaluate now, not thousands of iterations later

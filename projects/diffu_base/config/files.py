@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig
 
 _BASE = Path(__file__).resolve().parents[1]  # projects/diffu_base
 _PROJECTS = _BASE.parent
-# A wheel carries the checkout's configs/common inside this package.
+# A checkout has the shared configs in configs/common, a wheel has them inside this package.
 _COMMON = next(
     (folder for folder in (_BASE / "common_configs", _PROJECTS.parent / "configs" / "common") if folder.is_dir()), None
 )
@@ -41,7 +41,9 @@ def get_config(name: str, *overrides: str) -> DictConfig:
     try:
         cfg = LazyConfig.load(str(path))
     finally:
-        builtins.__import__ = original_import  # LazyConfig leaves its own in place where a config file raises
+        builtins.__import__ = (
+            original_import  # LazyConfig replaces it and does not put it back if the config file raises
+        )
     return apply_overrides(cfg, overrides)
 
 

@@ -10,13 +10,14 @@ from fvcore.common.param_scheduler import MultiStepParamScheduler
 from omegaconf import DictConfig
 
 COCO_ITERS_PER_EPOCH = 7500  # 118,287 images at batch 16, rounded up as detectron2's 1x = 12 epochs = 90,000 does
-COCO_DECAY_EPOCH = {12: 11, 24: 20, 36: 30, 50: 40}  # by the epochs of the run
+COCO_DECAY_EPOCH = {12: 11, 24: 20, 36: 30, 50: 40}  # epochs of a run -> after which epoch its rate decays
 
-# The released configs' run lengths. Their points of decay are not public: LVIS and V3Det decay where COCO does.
+# The released configs run this long. When their rates decay is not public; here they decay where COCO's does.
 LVIS_ITERS_PER_EPOCH = 6250  # 100,170 images at batch 16, rounded: 12 epochs = 75,000
 V3DET_ITERS_24EP = 550_000  # 24 epochs of 183,354 images at batch 8
 
-# detectron2's schedules by how often they hold 12 COCO epochs at batch 16: iterations, and where the rate decays.
+# detectron2's schedules 1x, 3x and 5x, where 1x is 12 COCO epochs at batch 16: iterations of the run, and the
+# iterations after which the rate decays.
 STANDARD = {
     1: (90_000, (60_000, 80_000)),
     3: (270_000, (210_000, 250_000)),

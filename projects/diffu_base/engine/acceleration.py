@@ -38,7 +38,7 @@ def accelerate(
             checkpoint_activations(layer)
     if compile_layers:
         for layer in _required(transformer_layers(model), model, "compile"):
-            layer.compile(dynamic=True)  # for any number of tokens
+            layer.compile(dynamic=True)  # one compilation serves images of every size
     return model
 
 

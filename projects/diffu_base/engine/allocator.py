@@ -2,7 +2,7 @@
 
 import ctypes
 
-# Of glibc's malloc.h.
+# The numbers of these options in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 
@@ -10,8 +10,8 @@ _NEVER = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let this process keep freed memory for its next tensors; returns whether the C library can (glibc).
 
-    By default glibc returns large blocks to the system at once, and the next tensor's pages come zeroed one by one: on
-    a CPU that takes a good part of a detector's inference.
+    By default glibc returns large blocks to the system at once. The system then has to zero every page of the next
+    tensor, which takes a good part of a detector's inference on a CPU.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and all(mallopt(key, _NEVER) for key in (_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD))

@@ -55,7 +55,7 @@ def build_optimizer(optimizer: DictConfig, model: nn.Module) -> torch.optim.Opti
     built = instantiate(config)
     for group in [built.defaults, *built.param_groups]:
         for key, value in group.items():
-            if isinstance(value, ListConfig):  # such as betas; checkpoints hold plain values only
+            if isinstance(value, ListConfig):  # such as betas. A checkpoint can be loaded only if it holds plain values
                 group[key] = tuple(value)
     return built
 

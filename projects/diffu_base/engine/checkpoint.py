@@ -29,7 +29,7 @@ def atomic_save(state: dict[str, Any], path: str) -> None:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's files are readable by their owner only
+        os.chmod(temporary, 0o644)  # mkstemp lets nobody but the owner read the file
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -37,7 +37,7 @@ def atomic_save(state: dict[str, Any], path: str) -> None:
         raise
     folder_handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder_handle)  # the rename itself
+        os.fsync(folder_handle)  # the rename is on the disk only after this
     finally:
         os.close(folder_handle)
 

@@ -11,7 +11,7 @@ from detectron2.engine import launch
 from detectron2.utils import comm
 
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-TIMEOUT = timedelta(minutes=30)  # evaluation of a slow rank must not end the others
+TIMEOUT = timedelta(minutes=30)  # so long the other ranks wait while a slow one evaluates
 
 
 def started_by_torchrun(environ: Mapping[str, str] = os.environ) -> bool:
@@ -92,7 +92,7 @@ def create_local_group(local_size: int) -> None:
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
         return
-    # detectron2 v0.6 leaves this to its own launch
+    # detectron2 v0.6 makes this group nowhere but in its own launch
     machine = comm.get_rank() // local_size
     for first in range(0, comm.get_world_size(), local_size):
         group = dist.new_group(list(range(first, first + local_size)))

@@ -57,7 +57,7 @@ class StopOnSignal(HookBase):
         self._previous: dict[signal.Signals, Any] = {}
 
     def before_train(self) -> None:
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+        if threading.current_thread() is threading.main_thread():  # Python lets only the main thread set handlers
             self._previous = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -71,7 +71,7 @@ class StopOnSignal(HookBase):
 
     def after_step(self) -> None:
         if self.trainer.stopping and self.trainer.iter + 1 < self.trainer.max_iter:
-            comm.synchronize()  # a rank that ends early has the others killed while rank 0 still writes
+            comm.synchronize()  # otherwise torchrun kills rank 0 while it still writes, because another rank has ended
             logger.info(f"Stopped after iteration {self.trainer.iter}; continue with --resume")
             raise SystemExit(128 + self._received)
 
@@ -154,7 +154,7 @@ def build_hooks(
         StopOnSignal(),
         Evaluate(options.eval_period, evaluation),
         keep_best(checkpointer, options.checkpointer, options.eval_period),
-        # last, so that it writes what the others have put into the storage
+        # The writer comes last, because it writes what the other hooks have put into the storage.
         hooks.PeriodicWriter(build_writers(options), period=options.log_period) if comm.is_main_process() else None,
     ]
 

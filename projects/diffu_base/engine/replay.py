@@ -16,7 +16,7 @@ from .ema import unwrap
 from .forward import forward_losses, split_batch
 from .rng import preserved_rng, set_rng_state
 
-# What a batch may hold besides tensors and plain values; nothing else is unpickled.
+# The classes that a saved batch may hold besides tensors and plain values. torch.load refuses all others.
 BATCH_TYPES = [
     Instances,
     Boxes,

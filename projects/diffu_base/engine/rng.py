@@ -18,7 +18,7 @@ def resolve_seed(seed: int) -> int:
     """``seed`` itself, or when it is negative one drawn by rank 0 that every rank shares."""
     if seed >= 0:
         return seed
-    drawn = secrets.randbelow(2**31)  # from the operating system, whatever was seeded before
+    drawn = secrets.randbelow(2**31)  # the operating system's randomness, which no earlier seed can repeat
     return comm.all_gather(drawn)[0]
 
 
@@ -39,7 +39,7 @@ def rng_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state()  # the generator's state lies on the host: no device sync
+        state["cuda"] = torch.cuda.get_rng_state()  # this state lies on the host, so nothing waits for the GPU
     return state
 
 
@@ -56,7 +56,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Leave every generator as it was found, so that what happens inside does not show outside."""
+    """Restore the state of every generator at the end, so that the random numbers drawn inside change nothing outside."""
     state = rng_state()
     try:
         yield

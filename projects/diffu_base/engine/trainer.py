@@ -58,8 +58,8 @@ class Trainer(TrainerBase):
         self.clip_grad = clip_grad
         self.accumulation_steps = accumulation_steps
         self.output_dir = output_dir
-        self.stop_requested = False  # by this process
-        self.stopping = False  # agreed by all processes: the run ends after this iteration
+        self.stop_requested = False  # set by this process, e.g. at a signal
+        self.stopping = False  # all processes have agreed that the run ends after this iteration
         self.resume_rng: dict[str, Any] | None = None
         self._batches: Iterator[Sequence[Any]] = iter(())
 
@@ -88,7 +88,7 @@ class Trainer(TrainerBase):
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0) + loss.detach().float() / len(parts)
                 if is_last:
-                    # under way while the backward pass runs
+                    # The losses travel to the host while the backward pass runs.
                     report = LossReport(sums, data_time=data_time, stop=float(self.stop_requested))
                 total = functools.reduce(torch.add, losses.values())
                 self.grad_scaler.scale(total / len(parts)).backward()
@@ -102,8 +102,9 @@ class Trainer(TrainerBase):
     def _next_batch(self) -> tuple[Sequence[Any], float]:
         start = time.perf_counter()
         if self.iter == self.start_iter:
-            # Loaders draw from torch's generator when they start. A resumed loader starts at another iteration, so
-            # that draw must not move the model's random stream.
+            # A loader draws a number from torch's generator when it starts. A resumed run starts its loader at another
+            # iteration than the first run did. The generator is therefore put back after the draw, so that the model's
+            # random numbers stay the same.
             state = torch.get_rng_state()
             batch = next(self._batches)
             torch.set_rng_state(state)
@@ -154,7 +155,8 @@ class Trainer(TrainerBase):
         """Continue from :meth:`state_dict`."""
         super().load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
-        # Fused optimizers walk through weights and moments side by side: both need the same memory format.
+        # A fused optimizer reads weights and moments in the order in which they lie in memory. Both therefore need the
+        # same memory format.
         for parameter, moments in self.optimizer.state.items():
             for name, moment in moments.items():
                 if moment.shape == parameter.shape:
