@@ -56,7 +56,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Restore the state of every generator at the end, so that the random numbers drawn inside change nothing outside."""
+    """Restore every generator at the end, so that random numbers drawn inside change nothing outside."""
     state = rng_state()
     try:
         yield
