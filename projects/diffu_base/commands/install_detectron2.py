@@ -1,4 +1,4 @@
-"""Makes `import detectron2` work in the Python that runs this command. torch, setuptools and wheel must be there.
+"""Makes `import detectron2` work in the Python that runs this command, where torch and setuptools must be installed.
 
 The first of these that is there is taken:
 
@@ -18,6 +18,7 @@ import argparse
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,8 @@ PROBE_SECONDS = 10
 ARCHIVE = "pb1-detectron2==0.6"
 ARCHIVE_SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
 SOURCES = ("any", "official", "archive")
-BUILDERS = ("torch", "setuptools", "wheel")
+# What builds it, by the module that is imported and the requirement that brings it.
+BUILDERS = {"torch": "torch", "setuptools.command.bdist_wheel": "setuptools>=70.1"}
 VERSION_SUFFIX = "+pb1"  # a local version (PEP 440): pip list shows that this 0.6 is not the official build
 
 
@@ -147,11 +149,17 @@ def require_builders() -> None:
     Raises:
         InstallError: naming what is missing.
     """
-    if missing := [name for name in BUILDERS if importlib.util.find_spec(name) is None]:
-        raise InstallError(
-            f"building detectron2 needs {', '.join(missing)} in this Python first: "
-            f"{Path(sys.executable).name} -m pip install {' '.join((*BUILDERS, 'ninja'))}"
-        )
+    missing = [requirement for module, requirement in BUILDERS.items() if not _importable(module)]
+    if missing:
+        command = shlex.join([Path(sys.executable).name, "-m", "pip", "install", *missing])
+        raise InstallError(f"building detectron2 needs {' and '.join(missing)} in this Python; run: {command}")
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it belongs to
+        return False
 
 
 def install(source: str = "any") -> None:

@@ -157,11 +157,12 @@ def test_what_builds_detectron2_must_be_there(
     monkeypatch: pytest.MonkeyPatch, recorded: list[tuple], capsys: pytest.CaptureFixture[str]
 ) -> None:
     found(monkeypatch, None)
-    monkeypatch.setattr(installer, "BUILDERS", ("torch", "no_such_builder"))
+    builders = {"torch": "torch", "no_such_package.builder": "builder>=3"}
+    monkeypatch.setattr(installer, "BUILDERS", builders)
     assert installer.main([]) == 1
     assert recorded == []
     error = capsys.readouterr().err
-    assert error.startswith("error: building detectron2 needs no_such_builder") and "pip install torch no_such" in error
+    assert error.startswith("error: building detectron2 needs builder>=3") and "pip install 'builder>=3'" in error
 
 
 def test_the_script_of_a_checkout_needs_no_installed_package() -> None:
