@@ -1,1 +1,1 @@
-"""Layers and arithmetic of the diffusion detectors; knows torch only, no detectron2."""
+"""Layers and arithmetic of diffusion detectors. This package uses PyTorch and torchvision, but no detection library."""

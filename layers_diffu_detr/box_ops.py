@@ -1,8 +1,8 @@
-"""Boxes: conversions, overlaps, the logit of a coordinate. Nothing here waits for the device."""
+"""Arithmetic on boxes: conversions, overlaps, the logit of a coordinate. No function here waits for a GPU."""
 
 import torch
 
-# Keeps degenerate boxes (zero area) finite; the published weights were trained with it.
+# Added to denominators, which are 0 for boxes without area. The published weights were trained with this value.
 _EPS = 1e-6
 
 
@@ -19,7 +19,7 @@ def box_xyxy_to_cxcywh(boxes: torch.Tensor) -> torch.Tensor:
 
 
 def inverse_sigmoid(x: torch.Tensor, eps: float = 1e-3) -> torch.Tensor:
-    """Logit of `x` clamped to [0, 1]; both sides of the quotient are at least `eps`, so the result is finite."""
+    """Logit of `x`, which is clamped to [0, 1]. Numerator and denominator are at least `eps`: the result is finite."""
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
@@ -31,7 +31,7 @@ def box_area(boxes_xyxy: torch.Tensor) -> torch.Tensor:
 
 
 def _overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor, eps: float = _EPS) -> tuple[torch.Tensor, torch.Tensor]:
-    """Intersection over union, and union area, of broadcast corner boxes."""
+    """Intersection over union, and area of the union, of two sets of corner boxes, broadcast against each other."""
     top_left = torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
     bottom_right = torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:])
     intersection = (bottom_right - top_left).clamp(min=0).prod(-1)
@@ -40,7 +40,7 @@ def _overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor, eps: float = _EPS) -> t
 
 
 def _generalized_overlap(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
-    """Generalized IoU (https://giou.stanford.edu) of broadcast corner boxes."""
+    """Generalized IoU (https://giou.stanford.edu) of two sets of corner boxes, broadcast against each other."""
     iou, union = _overlap(a_xyxy, b_xyxy)
     top_left = torch.minimum(a_xyxy[..., :2], b_xyxy[..., :2])
     bottom_right = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:])
@@ -54,7 +54,10 @@ def paired_iou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
 
 
 def pairwise_iou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
-    """IoU (..., N, M) of every box in `a_xyxy` (..., N, 4) with every box in `b_xyxy` (..., M, 4), exact if small."""
+    """IoU (..., N, M) of every box in `a_xyxy` (..., N, 4) with every box in `b_xyxy` (..., M, 4).
+
+    Boxes of any size get the right value: the number that guards against division by 0 is far below any box's area.
+    """
     return _overlap(a_xyxy[..., :, None, :], b_xyxy[..., None, :, :], eps=1e-12)[0]
 
 

@@ -1,10 +1,13 @@
-"""Strict loading of weights: released checkpoints, detrex's model zoo, ImageNet backbones and this project's own."""
+"""Strict loading of weights: this project's checkpoints, released ones, and backbones pre-trained on ImageNet.
+
+`checkpoint_names.py` says which tensor of the model a name in a file stands for.
+"""
 
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,44 +16,26 @@ import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.checkpoint_file import read_checkpoint
+from layers_diffu_detr.checkpoint_names import BACKBONES, Renaming, canonical, rename, strip_prefixes
 
 logger = logging.getLogger(__name__)
 
 StateDict = dict[str, Tensor]
 
-# Under which keys checkpoints keep their weights, in order of preference.
+# The keys under which checkpoints keep their weights, or the weights' moving average, in order of preference.
 _WRAPPERS = {"model": ("model", "state_dict", "model_state"), "ema": ("ema_state", "model_ema", "ema")}
-# Parallel and compiled models prepend these to every name.
-_MODULE_PREFIXES = ("module.", "_orig_mod.")
-# Where models keep the network that pre-training knows: inside a feature pyramid, or on its own.
-_BACKBONES = ("backbone.bottom_up.", "backbone.")
-# The decoder and the model list the same heads: two names, one tensor.
-_DECODER_HEAD = re.compile(r"^transformer\.decoder\.(?=(?:class|bbox)_embed\.)")
-# The released DiffusionInst keeps its mask branch among the heads.
-_RELEASED_RENAMES = (
-    (re.compile(r"^head\.mask_refine\."), "mask_branch.refine."),
-    (re.compile(r"^head\.mask_head\."), "mask_branch.tower."),
-)
 _SCHEDULE = (
     r"(?:betas|(?:alphas|sqrt_alphas|sqrt_one_minus_alphas|log_one_minus_alphas|sqrt_recip_alphas|sqrt_recipm1_alphas)"
     r"_cumprod|alphas_cumprod_prev|posterior_(?:variance|log_variance_clipped|mean_coef1|mean_coef2))"
 )
+# A tensor of such a name may be in a checkpoint, although the model has none of this name.
 _IGNORABLE = {
     re.compile(r"^(?:stem\.)?(?:fc|head)\.(?:weight|bias)$"): "classifier of the backbone's pre-training",
     re.compile(rf"^(?:diffusion\.)?{_SCHEDULE}$"): "schedule buffer, determined by the config",
     re.compile(r"^pixel_(?:mean|std)$"): "pixel statistics, determined by the config",
-    re.compile(r"^criterion\.fed_loss_cls_weights$"): "class frequencies, determined by the config",
     re.compile(r"\.num_batches_tracked$"): "batch count of a norm that is frozen here",
 }
 _BATCH_COUNT = ".num_batches_tracked"
-# torchvision's ResNet names to detectron2's, in this order.
-_TORCHVISION_RENAMES = (
-    (re.compile(r"^(conv1|bn1)\."), r"stem.\1."),
-    (re.compile(r"^layer([1-4])\."), lambda match: f"res{int(match[1]) + 1}."),
-    (re.compile(r"\bbn([1-3])\."), r"conv\1.norm."),
-    (re.compile(r"\.downsample\.0\."), ".shortcut."),
-    (re.compile(r"\.downsample\.1\."), ".shortcut.norm."),
-)
 
 
 @dataclass(frozen=True)
@@ -60,9 +45,10 @@ class LoadReport:
     Attributes:
         source: the file, or "state dict".
         loaded: names in the model that got a value.
-        renamed: name in the checkpoint to name in the model, where they differ.
-        ignored: name in the checkpoint to the reason that it was not needed.
-        initialised: names in the model that keep their initialisation: all but the backbone, for a backbone's weights.
+        renamed: name in the checkpoint -> name in the model, where they differ.
+        ignored: name in the checkpoint -> the reason why the model does not need it.
+        initialised: names in the model that keep their initialisation. After loading a backbone's pre-training, these
+            are all names outside the backbone.
     """
 
     source: str
@@ -83,47 +69,47 @@ class LoadReport:
 def load_weights(
     model: nn.Module, source: str | os.PathLike | Mapping[str, Any], *, select: Literal["model", "ema"] = "model"
 ) -> LoadReport:
-    """Load weights into `model`: all of them, or the whole backbone's and nothing else's.
+    """Load weights into `model`: either all weights of the model, or all weights of its backbone and no others.
 
-    Files of pre-trained backbones may have other names: torchvision's for a ResNet, and those of a backbone's method
-    `pretrained_names()`, which gives each name of the pre-training its name in the backbone, or None where the backbone
-    does not need it. What it gives no name stays at its initialisation. So do parts of the model that its attribute
-    `added_parts` names, which a checkpoint of the model without them lacks as a whole.
+    The names in the checkpoint may differ from the model's in the ways that `checkpoint_names.py` lists. A model's
+    `checkpoint_names()` may also name parts that a checkpoint of a simpler model lacks; these keep their
+    initialisation.
 
     Args:
         model: its state dict says what is needed.
         source: a file (.pth and the like of torch.save, .safetensors, or .pkl of detectron2's model zoo), or what such
             a file holds: a state dict, on its own or under "model", "state_dict" or "ema_state".
-        select: the weights, or their moving average where a checkpoint has one.
+        select: "ema" loads the weights' moving average, where a checkpoint has one, in the place of the weights.
 
     Returns:
         What was loaded, renamed, ignored and left at initialisation; it is also logged.
 
     Raises:
-        ValueError: something is missing or unexpected, shapes differ, heads that should be one tensor differ, or the
-            file holds more than tensors. The message lists names and shapes; the model is then unchanged.
+        ValueError: something is missing or unexpected, shapes differ, two entries name one tensor of the model but hold
+            different values, or the file holds more than tensors. The message lists names and shapes, and the model is
+            unchanged.
         FileNotFoundError: there is no such file.
     """
     content, origin = (source, "state dict") if isinstance(source, Mapping) else (read_checkpoint(source), str(source))
-    given = _strip_prefixes(_tensors(_unwrap(content, select, origin), origin))
+    given = _tensors(_unwrap(content, select, origin), origin)
+    given = {name: given[wrapped] for wrapped, name in strip_prefixes(given).items()}
     needed = model.state_dict()
-    targets, untrained = _rename(given, needed, model)
-    untrained |= _absent_parts(model, needed, targets)
-    values, ignored = _collect(given, targets, needed, _rebuilt_buffers(model, needed), origin)
-    loaded = [name for name in needed if _canonical(name) in values]
-    initialised = _left_at_initialisation(loaded, needed, untrained)
+    renaming = rename(given, model)
+    values, ignored = _collect(given, renaming, needed, _rebuilt_buffers(model, needed), origin)
+    loaded = [name for name in needed if canonical(name) in values]
+    initialised = _left_at_initialisation(loaded, needed, renaming.may_lack)
     _check(needed, values, initialised, origin)
     with torch.no_grad():
         for name in loaded:
-            needed[name].copy_(values[_canonical(name)])
-    renamed = {name: target for name, target in targets.items() if name not in ignored and name != target}
+            needed[name].copy_(values[canonical(name)])
+    renamed = {name: target for name, target in renaming.targets.items() if name not in ignored and name != target}
     report = LoadReport(origin, loaded, renamed, ignored, initialised)
     logger.info("%s", report)
     return report
 
 
 def _unwrap(content: Mapping[str, Any], select: str, origin: str) -> Mapping[str, Any]:
-    """The state dict within a checkpoint."""
+    """The state dict that a checkpoint holds."""
     if select not in _WRAPPERS:
         raise ValueError(f"select is {select!r}; allowed are {sorted(_WRAPPERS)}")
     for key in _WRAPPERS[select]:
@@ -135,95 +121,36 @@ def _unwrap(content: Mapping[str, Any], select: str, origin: str) -> Mapping[str
 
 
 def _tensors(state: Mapping[str, Any], origin: str) -> StateDict:
-    """All values as tensors."""
+    """The state dict's values as tensors."""
     tensors = {}
     for name, value in state.items():
         if isinstance(value, np.ndarray) and value.dtype != object:
-            value = torch.from_numpy(value.copy())  # arrays of a pickle may be read-only
+            value = torch.from_numpy(value.copy())  # a tensor cannot share a read-only array, which pickles may hold
         if not isinstance(value, Tensor):
             raise ValueError(f"{origin}: {name!r} is a {type(value).__name__}; only tensors and arrays are allowed")
         tensors[name] = value
     return tensors
 
 
-def _strip_prefixes(given: StateDict) -> StateDict:
-    """Names without what parallel and compiled models prepend to all of them."""
-    for prefix in _MODULE_PREFIXES:
-        if given and all(name.startswith(prefix) for name in given):
-            return _strip_prefixes({name.removeprefix(prefix): value for name, value in given.items()})
-    return given
-
-
-def _canonical(name: str) -> str:
-    """One name for what the decoder and the model both list."""
-    return _DECODER_HEAD.sub("", name)
-
-
-def _rename(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict[str, str | None], set[str]]:
-    """How the names of a checkpoint become the model's.
-
-    Returns:
-        Name in the checkpoint -> name in the model, for every entry: unknown ones keep theirs, needless ones get None.
-        The model's names that the checkpoint, a backbone's pre-training, cannot have.
-    """
-    known = {_canonical(name) for name in needed}
-    if known.isdisjoint(map(_canonical, given)):
-        targets, untrained = _rename_pretrained(given, needed, model)
-        if not known.isdisjoint(targets.values()):
-            return targets, untrained
-    return {name: name if name in needed else _canonical(_replaced(name, _RELEASED_RENAMES)) for name in given}, set()
-
-
-def _absent_parts(model: nn.Module, needed: StateDict, targets: Mapping[str, str | None]) -> set[str]:
-    """Names within those of the model's `added_parts` of which the checkpoint has nothing."""
-    given, absent = set(targets.values()), set()
-    for part in getattr(model, "added_parts", ()):
-        names = {name for name in needed if name.startswith(f"{part}.")}
-        if names.isdisjoint(given):
-            absent |= names
-    return absent
-
-
-def _rename_pretrained(given: StateDict, needed: StateDict, model: nn.Module) -> tuple[dict[str, str | None], set[str]]:
-    """`_rename` for a file that knows nothing but the backbone."""
-    prefix = next((p for p in _BACKBONES if any(name.startswith(p) for name in needed)), _BACKBONES[-1])
-    backbone = dict(model.named_modules()).get(prefix.removesuffix("."))
-    if hasattr(backbone, "pretrained_names"):
-        names = {name: target and prefix + target for name, target in backbone.pretrained_names().items()}
-        untrained = {name for name in needed if name.startswith(prefix)} - set(names.values())
-    else:
-        names, untrained = {name: prefix + _detectron2_name(name) for name in given}, set()
-    targets = {name: names.get(name, prefix + name) for name in given}
-    return {name: target if target is None or target in needed else name for name, target in targets.items()}, untrained
-
-
-def _detectron2_name(name: str) -> str:
-    """torchvision's name for a ResNet's tensor as detectron2's; other names are returned as they are."""
-    return _replaced(name, _TORCHVISION_RENAMES)
-
-
-def _replaced(name: str, renames: Iterable[tuple[re.Pattern, Any]]) -> str:
-    for pattern, replacement in renames:
-        name = pattern.sub(replacement, name)
-    return name
-
-
 def _rebuilt_buffers(model: nn.Module, needed: StateDict) -> set[str]:
-    """Buffers that the model's state dict leaves out."""
+    """Names of the buffers that the model computes itself and leaves out of its state dict."""
     return {name for name, _ in model.named_buffers()} - needed.keys()
 
 
 def _collect(
-    given: StateDict, targets: dict[str, str | None], needed: StateDict, rebuilt: set[str], origin: str
+    given: StateDict, renaming: Renaming, needed: StateDict, rebuilt: set[str], origin: str
 ) -> tuple[StateDict, dict[str, str]]:
-    """Values by canonical name in the model, unexpected ones included, and what is ignored, with the reason."""
-    known = {_canonical(name) for name in needed}
-    values, ignored = {}, {}
-    for name, value in given.items():
-        if targets[name] is None:
-            ignored[name] = "part of the pre-training that the backbone does not have"
-            continue
-        target = _canonical(targets[name])
+    """Sort a checkpoint's tensors into those that are loaded and those that are ignored.
+
+    Returns:
+        Canonical name in the model -> value; tensors that the model does not know are among them, under their own name.
+        Name in the checkpoint -> the reason why it is ignored.
+    """
+    known = {canonical(name) for name in needed}
+    values: StateDict = {}
+    ignored = dict(renaming.ignored)
+    for name, target in renaming.targets.items():
+        value, target = given[name], canonical(target)
         if target not in known and (reason := _reason_to_ignore(name, rebuilt)):
             ignored[name] = reason
         elif target not in values:
@@ -241,24 +168,28 @@ def _reason_to_ignore(name: str, rebuilt: set[str]) -> str | None:
     return next((reason for pattern, reason in _IGNORABLE.items() if pattern.search(name)), None)
 
 
-def _left_at_initialisation(loaded: list[str], needed: StateDict, untrained: set[str]) -> list[str]:
-    """What a checkpoint need not have: `untrained`, batch counts, and for a backbone's weights everything else."""
-    backbone = next((p for p in _BACKBONES if loaded and all(name.startswith(p) for name in loaded)), "")
+def _left_at_initialisation(loaded: list[str], needed: StateDict, may_lack: set[str]) -> list[str]:
+    """The names that were not loaded and need not be.
+
+    A checkpoint need not have `may_lack` and the batch counts of norms. If nothing but the backbone was loaded, it was
+    a pre-training, which need not have anything outside the backbone.
+    """
+    backbone = next((p for p in BACKBONES if loaded and all(name.startswith(p) for name in loaded)), "")
     absent = needed.keys() - set(loaded)
     return [
         name
         for name in needed
-        if name in absent and (name.endswith(_BATCH_COUNT) or name in untrained or not name.startswith(backbone))
+        if name in absent and (name.endswith(_BATCH_COUNT) or name in may_lack or not name.startswith(backbone))
     ]
 
 
 def _check(needed: StateDict, values: StateDict, initialised: list[str], origin: str) -> None:
-    """Everything needed is there, in its shape, and nothing else is."""
-    known = {_canonical(name) for name in needed}
+    """Raise a ValueError unless the values are exactly those that the model needs, in its shapes."""
+    known = {canonical(name) for name in needed}
     excused = set(initialised)
     missing, other_shape = [], []
     for name, tensor in needed.items():
-        value = values.get(_canonical(name))
+        value = values.get(canonical(name))
         if value is None and name not in excused:
             missing.append(f"{name} {tuple(tensor.shape)}")
         if value is not None and value.shape != tensor.shape:
@@ -271,6 +202,6 @@ def _check(needed: StateDict, values: StateDict, initialised: list[str], origin:
 
 
 def _by_module(names: list[str]) -> list[str]:
-    """Top-level modules of `names` with the number of tensors in each."""
+    """The top-level modules that `names` belong to, each with the number of its tensors."""
     modules = Counter(name.split(".")[0] for name in names)
     return [f"{module} ({count})" for module, count in modules.items()]

@@ -1,4 +1,4 @@
-"""Reading checkpoint files. Tensors only: no code of a checkpoint is executed."""
+"""Reading checkpoint files. A file may hold tensors, arrays and containers of them; none of its code is executed."""
 
 import os
 import pickle
@@ -44,13 +44,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:
-    """How pickle's protocol 2 writes bytes; other encodings have no place in a checkpoint."""
+    """Stands in for `_codecs.encode`, which pickle's protocol 2 calls to restore bytes, always with this encoding."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it encodes bytes as {encoding!r}")
     return text.encode("latin1")
 
 
-# What numpy's arrays ask for; the private functions are taken from arrays, since their module was renamed in numpy 2.
+# Module and name in a pickle -> what is used for it. Arrays of numpy need these functions. Some are private, and numpy
+# 2 renamed their module; they are therefore taken from what an array says of itself.
 _ADMITTED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
@@ -64,7 +65,7 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Admits numpy arrays and containers: whatever else a pickle asks for is refused before it is imported."""
+    """An unpickler for numpy arrays and containers. It refuses every other function or class before importing it."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:

@@ -1,4 +1,4 @@
-"""Queries made from ground truths during training: contrastive denoising (DINO) and diffused boxes (DiffuDETR)."""
+"""Training queries made from ground truth: contrastive denoising (DINO) and diffused boxes (DiffuDETR)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,13 +14,16 @@ Filler = Callable[[tuple[int, ...], torch.device], Tensor]
 
 
 class DenoisingQueries(NamedTuple):
-    """P denoising queries per image, to be put before the Q matching queries.
+    """P denoising queries per image, which stand before the Q matching queries.
+
+    An image with fewer targets than another one of its batch has unused queries.
 
     Attributes:
-        content: (B, P, C) label embeddings, 0 where an image has fewer targets than others.
-        boxes: (B, P, 4) normalized cxcywh, 0.5 where an image has fewer targets than others.
+        content: (B, P, C) label embeddings, 0 for unused queries.
+        boxes: (B, P, 4) normalized cxcywh, 0.5 for unused queries.
         attn_mask: (P + Q, P + Q) bool, True where the row's query must not attend to the column's.
-        metas: `dn_num` groups of `single_padding` queries each, made from `targets`; read by the criterion.
+        metas: what the criterion must know, under detrex's names: `dn_num`, the number of groups; `single_padding`, the
+            number of queries in a group; `targets`, the targets that the queries were made from.
     """
 
     content: Tensor
@@ -30,18 +33,21 @@ class DenoisingQueries(NamedTuple):
 
 
 class ContrastiveDenoising:
-    """Noised copies of the targets, in groups of positives (near) and negatives (farther), DINO section 3.3.
+    """Contrastive denoising (DINO, section 3.3): queries made from noised copies of the targets.
 
-    Each group holds, for N the largest number of targets in the batch, N positives, then N negatives; the groups do not
-    see each other, and the matching queries do not see them.
+    Let N be the largest number of targets in the batch. A group consists of N positive queries, which lie near the
+    targets, and N negative ones, which lie farther away. Queries do not attend to those of another group, and the
+    matching queries do not attend to denoising queries at all.
 
     Args:
-        num_classes: labels are replaced by random ones below it.
-        dn_number: positives per image over all groups: there are dn_number // N groups, at least one; 0: no queries.
+        num_classes: K; a replaced label becomes a random number below it.
+        dn_number: how many positive queries an image has in all groups together. There are dn_number // N groups, but
+            at least one. 0: no denoising queries.
         label_noise_ratio: half of it is the probability that a label is replaced.
-        box_noise_scale: corners move by up to this many half sizes (positives), by one to two times it (negatives).
-        max_queries: bound of P; None is the larger of 600 and 2 · dn_number. Where it binds, images with more than
-            max_queries / 2 targets use a random subset.
+        box_noise_scale: the corners of a positive query's box move by up to this many half box sizes, those of a
+            negative one by once to twice as many.
+        max_queries: the most queries that an image may have; None: 600 or 2 · dn_number, whichever is larger. Of more
+            than max_queries / 2 targets, an image uses a random subset.
 
     Raises:
         ValueError: num_classes is not positive, dn_number is negative or max_queries is below 2 · dn_number.
@@ -74,11 +80,11 @@ class ContrastiveDenoising:
 
         Args:
             targets: per image `labels` (n,) and `boxes` (n, 4).
-            label_enc: embedding of at least num_classes labels to C channels.
-            num_queries: Q, for the mask.
+            label_enc: the embedding of labels, with at least num_classes rows of C channels.
+            num_queries: Q, the number of matching queries.
 
         Returns:
-            The queries, or None where there are no targets or dn_number is 0.
+            The queries, or None if there are no targets or dn_number is 0.
         """
         if self.dn_number == 0 or not any(len(t["labels"]) for t in targets):
             return None
@@ -86,7 +92,7 @@ class ContrastiveDenoising:
         longest = max(len(t["labels"]) for t in targets)
         groups = max(self.dn_number // longest, 1)
         labels, boxes, valid = pad_targets(targets)
-        layout = (groups, 2, longest)  # of the P queries: group, positive or negative, target
+        layout = (groups, 2, longest)  # P = groups · 2 (positive, negative) · targets
         labels = labels[:, None, None].expand(-1, *layout)
         boxes = boxes[:, None, None].expand(-1, *layout, -1)
         valid = valid[:, None, None].expand(-1, *layout).flatten(1)[..., None]  # (B, P, 1)
@@ -105,44 +111,45 @@ class ContrastiveDenoising:
         return torch.where(replaced, torch.randint_like(labels, self.num_classes), labels)
 
     def _noised_boxes(self, boxes: Tensor) -> Tensor:
-        """Move the corners of (B, groups, 2, N, 4) boxes."""
+        """Move the corners of boxes (B, groups, 2, N, 4), of which [:, :, 0] are positive and [:, :, 1] negative."""
         half_size = torch.cat([boxes[..., 2:], boxes[..., 2:]], dim=-1) / 2
         distance = torch.rand_like(boxes)
         distance[:, :, 1] += 1
         sign = torch.randint_like(boxes, 2) * 2 - 1
         corners = box_cxcywh_to_xyxy(boxes) + sign * distance * half_size * self.box_noise_scale
         noised = box_xyxy_to_cxcywh(corners.clamp(0, 1))
-        # Corners may have changed sides; the decoder's references are logits, which bound sizes away from 0.
+        # A size is negative where corners have changed sides, or 0 at the image's border. The decoder works on logits;
+        # going through them gives every size a positive value.
         return inverse_sigmoid(noised).sigmoid()
 
 
 class NoisyFiller:
-    """Filler boxes sigmoid(N(0, 1)), as the released models were trained."""
+    """Filler boxes whose coordinates are sigmoid(z), z ~ N(0, 1). The released models were trained with them."""
 
     def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         return torch.randn(shape, device=device).sigmoid()
 
 
 class CentreFiller:
-    """Filler boxes (0.5, 0.5, 0.5, 0.5)."""
+    """Filler boxes (0.5, 0.5, 0.5, 0.5): centred, with half the image's width and height."""
 
     def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
         return torch.full(shape, 0.5, device=device)
 
 
 class GaussianFiller:
-    """Filler boxes N(1/2, 1/6²) per coordinate, width and height at least 1e-4 (DiffusionDet)."""
+    """Filler boxes with coordinates from N(1/2, 1/6²), and widths and heights of at least 1e-4 (DiffusionDet)."""
 
     def __call__(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        boxes = torch.randn(shape, device=device) / 6 + 0.5  # three deviations are half an image
+        boxes = torch.randn(shape, device=device) / 6 + 0.5  # half an image is three standard deviations
         return torch.cat([boxes[..., :2], boxes[..., 2:].clamp(min=1e-4)], dim=-1)
 
 
 class DiffusedQueries:
-    """DiffuDETR's training queries: Q boxes per image, targets and fillers, corrupted at a random time, shuffled.
+    """The training queries of a diffusion model: an image's targets and fillers, noised at a random time and shuffled.
 
     Args:
-        filler: makes the boxes beside the targets, from shape and device.
+        filler: (shape, device) -> boxes, which bring the number of an image's boxes to Q.
     """
 
     def __init__(self, filler: Filler):
@@ -153,12 +160,12 @@ class DiffusedQueries:
         """Draw the queries of a batch.
 
         Args:
-            targets: per image `labels` (n,) and `boxes` (n, 4); with n > Q a random subset is used.
+            targets: per image `labels` (n,) and `boxes` (n, 4). Of more than Q targets, a random subset is used.
             num_queries: Q.
-            diffusion: corrupts the boxes, one time per image.
+            diffusion: adds noise to the boxes.
 
         Returns:
-            Boxes (B, Q, 4) in [0, 1], normalized cxcywh, and the times (B,) int64, uniform over 0…T-1.
+            Boxes (B, Q, 4), normalized cxcywh in [0, 1], and each image's time (B,) int64, uniform over 0…T-1.
         """
         x_start = diffusion.boxes_to_signal(self.padded_boxes(targets, num_queries))
         t = torch.randint(diffusion.num_timesteps, (len(targets),), device=x_start.device)
@@ -166,7 +173,7 @@ class DiffusedQueries:
         return _shuffled(diffusion.signal_to_boxes(x_t)), t
 
     def padded_boxes(self, targets: list[Target], num_queries: int) -> Tensor:
-        """Boxes (B, Q, 4): each image's targets, or a random subset if they are more than Q, then fillers."""
+        """Boxes (B, Q, 4): each image's targets, or a random subset if there are more than Q, then fillers."""
         _, boxes, valid = pad_targets(at_most(targets, num_queries))
         padded = self.filler((len(targets), num_queries, 4), boxes.device)
         longest = boxes.shape[1]
@@ -175,13 +182,16 @@ class DiffusedQueries:
 
 
 def _shuffled(boxes: Tensor) -> Tensor:
-    """Each image's queries (B, Q, 4) in a random order of its own."""
+    """Put the boxes (B, Q, 4) of each image in a random order."""
     order = torch.rand(boxes.shape[:2], device=boxes.device).argsort(dim=1)
     return boxes.gather(1, order[..., None].expand_as(boxes))
 
 
 def _group_mask(groups: int, group_size: int, num_queries: int, device: torch.device) -> Tensor:
-    """True where a query must not see another: denoising queries of a group that is not its own."""
+    """The attention mask (P + Q, P + Q): True where the column is a denoising query of another group than the row.
+
+    The matching queries count as one more group: they attend to each other alone, and every query may attend to them.
+    """
     queries = torch.arange(groups * group_size + num_queries, device=device)
     denoising = queries < groups * group_size
     group = torch.where(denoising, queries // group_size, groups)

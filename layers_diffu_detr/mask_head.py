@@ -1,4 +1,8 @@
-"""Masks by dynamic convolution (CondInst, Tian et al. 2020): a mask feature per image, a small network per object."""
+"""Masks by dynamic convolution (CondInst, Tian et al. 2020): each object has a small network of its own.
+
+An object's network takes the mask feature, which all objects of an image share, and returns the object's mask. The
+network consists of 1×1 convolutions, whose weights and biases the detector predicts: the object's filters.
+"""
 
 from collections.abc import Sequence
 
@@ -10,14 +14,14 @@ from .chunks import rows_at_a_time
 
 
 class MaskBranch(nn.Module):
-    """Fuses levels of a feature pyramid to the mask feature, at the finest one's resolution.
+    """Makes the mask feature from levels of a feature pyramid, at the resolution of the finest one.
 
     Args:
-        in_channels: of every level.
-        num_levels: how many levels it takes, finest first.
-        channels: C within the branch.
-        out_channels: of the mask feature.
-        num_convs: 3×3 convolutions after the levels are summed.
+        in_channels: channels of every level.
+        num_levels: how many levels the branch reads, finest first.
+        channels: channels within the branch.
+        out_channels: channels of the mask feature.
+        num_convs: number of 3×3 convolutions on the sum of the levels.
     """
 
     def __init__(self, in_channels: int, num_levels: int, channels: int, out_channels: int, num_convs: int = 4):
@@ -28,8 +32,15 @@ class MaskBranch(nn.Module):
         self.tower = nn.Sequential(*tower, nn.Conv2d(channels, out_channels, kernel_size=1))
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Levels (B, in_channels, H_l, W_l), finest first, each half as large as the one before, rounded up or down;
-        further ones are not used -> (B, out_channels, H_0, W_0)."""
+        """Fuse the levels.
+
+        Args:
+            levels: (B, in_channels, H_l, W_l), finest first. Each has half the height and width of the one before,
+                rounded up or down. Levels beyond `num_levels` are not used.
+
+        Returns:
+            The mask feature (B, out_channels, H_0, W_0).
+        """
         finest, *coarser = (refine(level) for refine, level in zip(self.refine, levels, strict=False))
         fused = finest
         for i, level in enumerate(coarser, start=1):
@@ -43,15 +54,18 @@ def _conv_norm_relu(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class DynamicMaskHead(nn.Module):
-    """1×1 convolutions whose weights are predicted per object; no parameters of its own.
+    """Applies each object's network of 1×1 convolutions to the mask feature. The head has no parameters of its own.
 
     Args:
-        in_channels: of the mask feature.
-        channels: between the layers.
-        num_layers: the last of them has one channel: the mask's logit.
+        in_channels: channels of the mask feature.
+        channels: channels between the layers.
+        num_layers: number of convolutions; the last one has a single output channel, the mask's logit.
 
     Attributes:
-        num_filters: how many numbers describe an object: every layer's weights, then every layer's biases.
+        num_filters: F, the number of an object's filters: the weights of all layers, then the biases of all layers.
+
+    Raises:
+        ValueError: a number is below 1.
     """
 
     def __init__(self, in_channels: int = 8, channels: int = 8, num_layers: int = 3):
@@ -69,11 +83,12 @@ class DynamicMaskHead(nn.Module):
     def forward(self, feature: Tensor, filters: Tensor) -> Tensor:
         """Mask logits (N, H, W) of one image's objects.
 
-        All objects see the one mask feature: their first layers' weights, stacked, multiply it; it is never copied.
+        A single matrix product applies the first layers of all objects, so that the mask feature is not copied for
+        each object.
 
         Args:
-            feature: (in_channels, H, W).
-            filters: (N, num_filters).
+            feature: the mask feature (in_channels, H, W).
+            filters: (N, F).
         """
         split = filters.split(self.sizes, dim=1)
         weights, biases = split[: len(self.shapes)], split[len(self.shapes) :]
@@ -95,16 +110,19 @@ class DynamicMaskHead(nn.Module):
         output_size: tuple[int, int],
         threshold: float = 0.5,
     ) -> Tensor:
-        """Masks in the output's pixels, in chunks of objects: memory beside the result does not grow with their number.
+        """Masks in the pixels of the output image.
+
+        The method computes the masks of a few objects at a time, so that the memory for intermediate results does not
+        grow with the number of objects.
 
         Args:
-            feature: (in_channels, H, W), of the padded image.
-            filters: (N, num_filters).
-            boxes_abs: (N, 4) xyxy in the output; a mask ends at its box.
+            feature: the mask feature (in_channels, H, W) of the padded image.
+            filters: (N, F).
+            boxes_abs: (N, 4) xyxy in the output image. A mask has no pixel outside its box.
             stride: pixels of the image per cell of the feature.
             image_size: height and width of the image before padding.
             output_size: height and width of the result.
-            threshold: on the mask's probability.
+            threshold: a pixel belongs to the mask if its probability is larger.
 
         Returns:
             (N, *output_size) bool.
@@ -123,20 +141,24 @@ class DynamicMaskHead(nn.Module):
         return masks
 
     def _numbers_per_object(self, cells: int, stride: int, output_size: tuple[int, int]) -> int:
-        """How many numbers `in_pixels` holds at a time for one object: hidden layers, upsampled, in the output."""
+        """How many numbers `in_pixels` holds at a time for one object.
+
+        They are those of two hidden layers, of two upsampled masks, and of the mask in the output image.
+        """
         hidden = 2 * max(out for out, _ in self.shapes) * cells
         return hidden + 2 * stride**2 * cells + output_size[0] * output_size[1]
 
 
 def num_filters(in_channels: int, channels: int, num_layers: int) -> int:
-    """`DynamicMaskHead.num_filters` of these sizes."""
+    """The attribute `num_filters` of a `DynamicMaskHead` of these sizes, for configs."""
     return DynamicMaskHead(in_channels, channels, num_layers).num_filters
 
 
 def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
-    """Upsample (B, C, H, W) to (B, C, factor · H, factor · W), pixel i of x lying at factor · i + factor // 2.
+    """Upsample (B, C, H, W) to (B, C, factor · H, factor · W).
 
-    The outer pixels repeat the border.
+    Along each axis, pixel i of `x` comes to lie at factor · i + factor // 2. Pixels between two of these are
+    interpolated; those outside repeat the nearest one.
     """
     if factor == 1:
         return x
@@ -148,19 +170,27 @@ def aligned_bilinear(x: Tensor, factor: int) -> Tensor:
 
 
 def fit(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Maps (B, C, H, W) cut to `size`, or their border repeated, at the bottom and on the right."""
+    """Bring maps (B, C, H, W) to `size`, at the bottom and on the right: cut them off, or repeat their border."""
     x = x[..., : size[0], : size[1]]
     missing = (size[0] - x.shape[-2], size[1] - x.shape[-1])
     return F.pad(x, (0, missing[1], 0, missing[0]), mode="replicate") if any(missing) else x
 
 
 def sample_masks(masks: Tensor, stride: int) -> Tensor:
-    """Masks (N, H, W) at the pixels where a map of `stride` has its values: (N, (H + stride // 2 - 1) // stride, …)."""
+    """Read masks at the centres of a feature map's cells.
+
+    Args:
+        masks: (N, H, W).
+        stride: pixels per cell.
+
+    Returns:
+        (N, (H + stride // 2 - 1) // stride, (W + stride // 2 - 1) // stride).
+    """
     return masks[:, stride // 2 :: stride, stride // 2 :: stride]
 
 
 def _inside(boxes_abs: Tensor, size: tuple[int, int]) -> Tensor:
-    """Which pixels lie in each box (N, 4), its corners cut down to whole pixels: (N, H, W) bool."""
+    """Which pixels lie in each box (N, 4), whose corners are rounded towards 0: (N, H, W) bool."""
     x1, y1, x2, y2 = boxes_abs.long().unbind(-1)
     y, x = (torch.arange(side, device=boxes_abs.device) for side in size)
     rows = (y >= y1[:, None]) & (y < y2[:, None])

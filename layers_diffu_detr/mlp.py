@@ -5,14 +5,17 @@ from torch import Tensor, nn
 
 
 class ReLU(nn.Module):
-    """max(x, 0): in place for inference; for training not, as autograd copies a linear layer's output to change it."""
+    """max(x, 0), written over x in inference, which saves memory.
+
+    In training x stays: writing over a linear layer's output would make autograd copy it first.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x, inplace=not x.requires_grad)
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU between them: (..., input_dim) -> (..., output_dim)."""
+    """A multi-layer perceptron: linear layers with ReLU between them, (..., input_dim) -> (..., output_dim)."""
 
     def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int):
         super().__init__()
@@ -27,7 +30,7 @@ class MLP(nn.Module):
 
 
 class FFN(nn.Module):
-    """A transformer's feed-forward block with its residual: x + W2 relu(W1 x), (..., C) -> (..., C)."""
+    """A transformer's feed-forward block with a residual connection: x + W2 relu(W1 x), (..., C) -> (..., C)."""
 
     def __init__(self, embed_dim: int = 256, feedforward_dim: int = 1024, ffn_drop: float = 0.0):
         super().__init__()

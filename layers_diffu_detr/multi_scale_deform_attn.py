@@ -1,8 +1,8 @@
-"""Multi-scale deformable attention (Zhu et al. 2021, eq. 3) and the choice of its op.
+"""Multi-scale deformable attention (Zhu et al. 2021, eq. 3), and the choice between three implementations of it.
 
-The compiled package `torch-ms-deform-attn` is used where it is installed, pure PyTorch where it is not; inference on a
-CPU goes through PyTorch's embedding bags. The environment variable DIFFU_DETR_DEFORM_ATTN, read once at import, forces
-one op for everything: `compiled` or `pytorch`.
+Where the package `torch-ms-deform-attn` is installed, its compiled op does the sampling, otherwise pure PyTorch does.
+Inference in float32 on a CPU uses PyTorch's embedding bags instead. The environment variable DIFFU_DETR_DEFORM_ATTN,
+which is read once at import, forces one implementation for everything: `compiled` or `pytorch`.
 """
 
 import functools
@@ -25,12 +25,12 @@ def deform_attn_pytorch(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """Sample `value` bilinearly (zeros outside) and sum with weights, in pure PyTorch.
+    """Sample `value` bilinearly and sum the samples with weights, in pure PyTorch. Outside of a map, samples are 0.
 
     Args:
         value: (B, S, heads, D).
         spatial_shapes: (L, 2) int64, (height, width) per level.
-        level_start_index: (L,) int64; unused here, kept for the compiled op's signature.
+        level_start_index: (L,) int64; it is not used here, but the compiled op takes it.
         sampling_locations: (B, Q, heads, L, points, 2), (x, y) in [0, 1] of each level's map.
         attention_weights: (B, Q, heads, L, points).
 
@@ -42,7 +42,7 @@ def deform_attn_pytorch(
     levels = value.permute(0, 2, 3, 1).flatten(0, 1).split([h * w for h, w in shapes], dim=-1)  # L of (B·heads, D, h·w)
     grid = (2 * sampling_locations - 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # (B·heads, L, Q, points, 2)
     weights = attention_weights.permute(0, 2, 3, 1, 4).flatten(0, 1)  # (B·heads, L, Q, points)
-    output = 0
+    output = value.new_zeros(())
     for level, ((h, w), features) in enumerate(zip(shapes, levels, strict=True)):
         sampled = F.grid_sample(features.unflatten(-1, (h, w)), grid[:, level], align_corners=False)
         output = output + (sampled * weights[:, None, level]).sum(-1)  # (B·heads, D, Q)
@@ -51,7 +51,10 @@ def deform_attn_pytorch(
 
 @functools.lru_cache(maxsize=1)
 def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
-    """Height and width per level, on the host. A forward's layers share one tensor: a GPU is waited for once."""
+    """Height and width of each level, as numbers.
+
+    Reading them waits for the GPU. All layers of a forward pass use the same tensor, so that only the first one waits.
+    """
     return spatial_shapes.tolist()
 
 
@@ -62,10 +65,11 @@ def deform_attn_bags(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> Tensor:
-    """`deform_attn_pytorch` without gradient, as weighted sums of rows of a table: `torch.nn.functional.embedding_bag`.
+    """`deform_attn_pytorch` without gradients, by `torch.nn.functional.embedding_bag`: weighted sums of a table's rows.
 
-    The rows are the pixels of each head; a query's bag holds the four neighbours of each of its points. A border of
-    zeros around every level spares asking which neighbours lie inside. Fast where PyTorch has FBGEMM (x86 CPUs).
+    Each pixel of each head is a row of the table. A bag, the rows that are summed for a query and a head, holds the
+    four pixels around each of their points. A border of zeros around every level stands for the pixels outside
+    of it. This is fast where PyTorch has FBGEMM, which is on x86 CPUs.
     """
     batch, _, heads, dim = value.shape
     points = attention_weights.shape[-1]
@@ -74,7 +78,9 @@ def deform_attn_bags(
     x, y = sampling_locations.flatten(3, 4).unbind(-1)  # (B, Q, heads, L · points) each
     (x_low, x_high_weight), (y_low, y_high_weight) = _neighbours(x, width), _neighbours(y, height)
 
-    bags = (*x.shape[:3], 4, x.shape[3])  # a bag's order is free: this one writes long runs
+    # Any order of a bag's rows gives the same sum. With the corners before the points, the loops below write long
+    # contiguous stretches of memory.
+    bags = (*x.shape[:3], 4, x.shape[3])
     weights, rows = x.new_empty(bags), torch.empty(bags, dtype=torch.int32, device=x.device)
     lower = attention_weights.flatten(3) * y_high_weight
     upper = attention_weights.flatten(3) - lower
@@ -82,12 +88,13 @@ def deform_attn_bags(
         torch.mul(part, x_high_weight, out=weights[..., first + 1, :])
         torch.sub(part, weights[..., first + 1, :], out=weights[..., first, :])
 
-    down = (width + 2).int() * heads  # rows from a pixel to the one below
+    down = (width + 2).int() * heads  # how many rows of the table lie between a pixel and the one below it
     images = torch.arange(batch, dtype=torch.int32, device=x.device).view(-1, 1, 1, 1) * (table.shape[1] * heads)
     offset = images + torch.arange(heads, dtype=torch.int32, device=x.device)[:, None]
     offset = offset + heads * torch.tensor(starts, dtype=torch.int32, device=x.device).repeat_interleave(points)
     upper_left = (y_low * down).add_(x_low, alpha=heads).add_(offset)
-    for corner, step in enumerate((0, heads, down, down + heads)):
+    steps: tuple[int | Tensor, ...] = (0, heads, down, down + heads)  # from the upper left pixel to all four
+    for corner, step in enumerate(steps):
         torch.add(upper_left, step, out=rows[..., corner, :])
     summed = F.embedding_bag(
         rows.flatten(3).flatten(0, 2),
@@ -99,7 +106,7 @@ def deform_attn_bags(
 
 
 def _with_borders(value: Tensor, shapes: list[list[int]]) -> tuple[Tensor, list[int]]:
-    """Levels (B, S, heads, D), each in a border of zeros of one pixel, and where each then starts."""
+    """Surround each level of (B, S, heads, D) by a border of zeros, one pixel wide, and return where each starts."""
     batch, _, heads, dim = value.shape
     areas = [(h + 2) * (w + 2) for h, w in shapes]
     table = value.new_zeros(batch, sum(areas), heads, dim)
@@ -111,15 +118,15 @@ def _with_borders(value: Tensor, shapes: list[list[int]]) -> tuple[Tensor, list[
 
 
 def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Along one axis, where the border is pixel 0: the lower neighbour (int32), and the upper one's weight."""
+    """Along one axis, the pixel before a location (int32) and the weight of the one after it. Pixel 0 is the border."""
     pixel = (location * size).add_(0.5).clamp_(min=0)
-    pixel = torch.minimum(pixel, size + 1.0, out=pixel).nan_to_num_()  # no row has the number NaN
+    pixel = torch.minimum(pixel, size + 1.0, out=pixel).nan_to_num_()  # NaN is no row's number
     lower = torch.minimum(pixel.floor(), size.to(pixel.dtype))
     return lower.int(), pixel.sub_(lower)
 
 
 def _compiled_op() -> DeformAttnOp | None:
-    """The package's op; None where it is not installed, or was built without CUDA and there is a GPU."""
+    """The package's op; None if the package is not installed, or if there is a GPU that it was built without."""
     try:
         from torch_ms_deform_attn import _C, ms_deform_attn
     except ImportError:
@@ -128,10 +135,10 @@ def _compiled_op() -> DeformAttnOp | None:
 
 
 def choose_deform_attn_op(choice: str) -> tuple[str, DeformAttnOp]:
-    """Resolve `choice` (`auto`, `compiled`, `pytorch`) to the op's name and function.
+    """The name and the function of the op that `choice` (`auto`, `compiled` or `pytorch`) means.
 
     Raises:
-        ValueError: for any other choice, or for `compiled` where the package is not installed or cannot use the GPU.
+        ValueError: `choice` is none of these, or it is `compiled` and the package is missing or cannot use the GPU.
     """
     compiled = _compiled_op() if choice in ("auto", "compiled") else None
     if choice == "compiled" and compiled is None:
@@ -149,16 +156,24 @@ _BAGS_ARE_FAST = _CHOICE == "auto" and "fbgemm" in torch.backends.quantized.supp
 
 
 def _op_for(value: Tensor) -> DeformAttnOp:
-    """The op chosen at import, or embedding bags where these are faster and no gradient is asked for."""
+    """The op that was chosen at import, or embedding bags where these are faster and no gradient is needed."""
     bags = _BAGS_ARE_FAST and not torch.is_grad_enabled() and value.is_cpu and value.dtype == torch.float32
     return deform_attn_bags if bags else _deform_attn
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Deformable attention with residual, under detrex's parameter names.
+    """Deformable attention with a residual connection, under detrex's parameter names.
 
-    The projection of `value` does not depend on the query: `project_value` lets a caller compute it once and attend
-    many times.
+    The projection of `value` does not depend on the queries. It is a method of its own, `project_value`, so that a
+    caller can compute it once and attend many times.
+
+    Args:
+        embed_dim: C, a multiple of `num_heads`.
+        num_heads, num_levels, num_points: attention heads, levels of the feature maps, points per head and level.
+        dropout: on the attention's output.
+
+    Raises:
+        ValueError: `embed_dim` is not a multiple of `num_heads`.
     """
 
     def __init__(
@@ -178,7 +193,7 @@ class MultiScaleDeformableAttention(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Each head looks in a direction of its own, each point one step further; all points weigh the same."""
+        """Start with a direction for each head, in which each point lies one step farther, and with equal weights."""
         angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
         directions = torch.stack([angles.cos(), angles.sin()], -1)
         directions /= directions.abs().max(-1, keepdim=True).values
@@ -192,7 +207,7 @@ class MultiScaleDeformableAttention(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def project_value(self, value: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """(B, S, C) -> (B, S, heads, C / heads), zero where `key_padding_mask` (B, S) is True."""
+        """Project (B, S, C) to (B, S, heads, C / heads); the result is 0 where `key_padding_mask` (B, S) is True."""
         value = self.value_proj(value)
         if key_padding_mask is not None:
             value = value.masked_fill(key_padding_mask[..., None], 0.0)
@@ -208,25 +223,30 @@ class MultiScaleDeformableAttention(nn.Module):
         spatial_shapes: Tensor,
         level_start_index: Tensor,
     ) -> Tensor:
-        """query + attention(query + query_pos, value).
+        """Attend: query + attention(query + query_pos, value), (B, Q, C).
 
         Args:
             query, query_pos: (B, Q, C).
             projected_value: (B, S, heads, C / heads), from `project_value`.
-            reference_points: (B, Q, L, 2) points or (B, Q, L, 4) boxes, in [0, 1] of the padded maps.
+            reference_points: points (B, Q, L, 2) or boxes (B, Q, L, 4), relative to the padded maps' size.
             spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
         """
         positioned = query if query_pos is None else query + query_pos
         locations = self._sampling_locations(positioned, reference_points, spatial_shapes)
         weights = self.attention_weights(positioned).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         weights = weights.unflatten(-1, (self.num_levels, self.num_points))
-        dtype = torch.promote_types(projected_value.dtype, torch.float32)  # sampling is done in float32 under autocast
+        dtype = torch.promote_types(
+            projected_value.dtype, torch.float32
+        )  # autocast must not make sampling less precise
         value = projected_value.to(dtype)
         sampled = _op_for(value)(value, spatial_shapes, level_start_index, locations.to(dtype), weights.to(dtype))
         return query + self.dropout(self.output_proj(sampled))
 
     def _sampling_locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:
-        """Where each head samples, (B, Q, heads, L, points, 2): offsets are pixels of points, half sizes of boxes."""
+        """Where each head samples, (B, Q, heads, L, points, 2).
+
+        Offsets from a point are counted in pixels, and offsets from a box in half box sizes per point.
+        """
         offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
         reference = reference_points[:, :, None, :, None, :]
         if reference_points.shape[-1] == 2:

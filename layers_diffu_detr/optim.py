@@ -20,16 +20,17 @@ def param_groups(
     backbone_lr_factor: float = 0.1,
     weight_decay_norm: float | None = 0.0,
 ) -> list[dict[str, Any]]:
-    """Groups of equal learning rate and weight decay, for any torch optimizer.
+    """Sort a model's parameters into groups of equal learning rate and weight decay, for any torch optimizer.
 
-    A parameter belongs to the backbone when ``backbone`` stands in its name. Frozen parameters are left out and a
-    shared parameter appears once, under its first name. The few large groups suit fused and foreach optimizers.
+    A parameter belongs to the backbone if its name contains ``backbone``. Frozen parameters are left out. A parameter
+    that has several names appears once, under the first of them. There are few groups and they are large, as fused and
+    foreach optimizers like them.
 
     Args:
-        model: module whose parameters are trained.
+        model: the module to train.
         base_lr: learning rate of everything but the backbone.
         backbone_lr_factor: the backbone learns at ``base_lr * backbone_lr_factor``; 0 or more.
-        weight_decay_norm: weight decay of normalization layers; None leaves them the optimizer's own.
+        weight_decay_norm: weight decay of normalization layers; None: the same as that of all other layers.
 
     Returns:
         One dict per group: ``params``, ``lr`` and, for normalization layers, ``weight_decay``.

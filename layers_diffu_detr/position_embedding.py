@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 def features_per_axis(embed_dim: int) -> int:
-    """`num_pos_feats` of an embedding whose y and x features fill `embed_dim` together."""
+    """The number of features per axis with which the features of y and x together have `embed_dim` channels."""
     return embed_dim // 2
 
 
 def _frequencies(num_pos_feats: int, temperature: float, device: torch.device) -> Tensor:
-    """Wavelengths temperature^(2 ⌊i/2⌋ / F), (F,)."""
+    """The wavelengths temperature^(2 ⌊i/2⌋ / F) of features i = 0…F-1, (F,)."""
     index = torch.arange(num_pos_feats, dtype=torch.float32, device=device)
     return temperature ** (2 * torch.div(index, 2, rounding_mode="floor") / num_pos_feats)
 
 
 def _interleaved_sine(angles: Tensor) -> Tensor:
-    """Sine of even and cosine of odd features, interleaved: (..., F) -> (..., F)."""
+    """The sine of every even and the cosine of every odd feature, (..., F) -> (..., F)."""
     return torch.stack([angles[..., 0::2].sin(), angles[..., 1::2].cos()], dim=-1).flatten(-2)
 
 
@@ -27,9 +27,9 @@ class PositionEmbeddingSine(nn.Module):
 
     Args:
         num_pos_feats: features per axis, F.
-        temperature: largest wavelength.
-        normalize: positions relative to the valid part of the map, times `scale`.
-        offset: added to the one-based pixel index before normalizing; -0.5 gives pixel centres.
+        temperature: the largest wavelength.
+        normalize: True divides positions by the size of the valid part of the map and multiplies them by `scale`.
+        offset: is added to pixel indices, which start at 1, before they are normalized; -0.5 gives the pixels' centres.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class PositionEmbeddingSine(nn.Module):
         self.normalize = normalize
 
     def forward(self, mask: Tensor) -> Tensor:
-        """Padding mask (B, H, W), True where padded, to the embedding (B, 2F, H, W): y features, then x features."""
+        """Padding mask (B, H, W), True where padded -> embedding (B, 2F, H, W), first y's features, then x's."""
         y, x = (~mask).cumsum(1, dtype=torch.float32), (~mask).cumsum(2, dtype=torch.float32)
         if self.normalize:
             y = (y + self.offset) / (y[:, -1:, :] + self.eps) * self.scale
@@ -61,7 +61,10 @@ class PositionEmbeddingSine(nn.Module):
 
 
 def get_sine_pos_embed(positions: Tensor, num_pos_feats: int = 128, temperature: float = 10000) -> Tensor:
-    """Embed boxes or points for query positions: (B, Q, n) -> (B, Q, n · F), ordered y, x, then w, h as in detrex."""
+    """Embed points (n = 2) or boxes (n = 4) for query positions: (B, Q, n) -> (B, Q, n · F).
+
+    The features stand in detrex's order: y, x, and for boxes w, h.
+    """
     wavelengths = _frequencies(num_pos_feats, temperature, positions.device)
     embedding = _interleaved_sine(positions[..., None] * 2 * math.pi / wavelengths)  # (B, Q, n, F)
     order = [1, 0, *range(2, positions.shape[-1])]

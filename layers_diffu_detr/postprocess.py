@@ -1,4 +1,4 @@
-"""From predictions to detections: the best (query, class) pairs of a pass, and the NMS that merges passes."""
+"""From predictions to detections: choosing each pass's best (query, class) pairs, and merging the passes by NMS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -12,9 +12,14 @@ from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
 
 @dataclass
 class Detections:
-    """Detections of one image: boxes_xyxy (N, 4) normalized, scores (N,), classes (N,) int64, queries (N,) int64.
+    """N detections of one image.
 
-    `filters` (N, F) are the parameters of their mask heads; None where there are no masks.
+    Attributes:
+        boxes_xyxy: (N, 4), normalized.
+        scores: (N,).
+        classes: (N,) int64.
+        queries: (N,) int64, the query that each detection comes from.
+        filters: (N, F), what a `DynamicMaskHead` makes the masks from; None for a model without masks.
     """
 
     boxes_xyxy: Tensor
@@ -27,7 +32,7 @@ class Detections:
         return self._each(lambda name: getattr(self, name)[index])
 
     def best(self, top_k: int) -> "Detections":
-        """The `top_k` detections of highest score, best first."""
+        """The `top_k` detections with the highest scores, best first."""
         return self[self.scores.argsort(descending=True, stable=True)[:top_k]]
 
     @staticmethod
@@ -45,7 +50,7 @@ def top_detections(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | 
     Args:
         logits: (B, Q, K).
         boxes: (B, Q, 4) normalized cxcywh.
-        filters: (B, Q, F), what else each query predicts for its detections; None: nothing.
+        filters: (B, Q, F), the filters of each query's mask; None: the detections have no filters.
     """
     num_classes = logits.shape[-1]
     best, pairs = logits.flatten(1).topk(min(top_k, logits[0].numel()), dim=1)
@@ -58,7 +63,7 @@ def top_detections(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | 
 
 
 def _at(values: Tensor, queries: Tensor) -> Tensor:
-    """Rows (B, N, F) of `values` (B, Q, F)."""
+    """The rows (B, N, F) of `values` (B, Q, F) that belong to `queries` (B, N)."""
     return values.gather(1, queries[..., None].expand(-1, -1, values.shape[-1]))
 
 
@@ -66,9 +71,12 @@ class ClassWiseNMS:
     """Suppress overlapping detections of the same class.
 
     Args:
-        iou_threshold: pairs that overlap more are one detection, in (0, 1].
-        min_passes: runs when at least so many passes are pooled; 2 (the released DiffuDETR) leaves a single pass as it
-            is, 1 always suppresses.
+        iou_threshold: in (0, 1]. Of two detections whose IoU is larger, the one with the lower score goes.
+        min_passes: detections that come from fewer passes are not suppressed: 1 always suppresses, 2 leaves those of a
+            single pass as they are.
+
+    Raises:
+        ValueError: iou_threshold is not in (0, 1].
     """
 
     def __init__(self, iou_threshold: float = 0.8, min_passes: int = 2):
@@ -78,16 +86,17 @@ class ClassWiseNMS:
         self.min_passes = min_passes
 
     def __call__(self, detections: Detections, num_passes: int) -> Detections:
-        """Return the detections that remain of those pooled from `num_passes` passes."""
+        """The detections that remain of `detections`, which come from `num_passes` passes."""
         if num_passes < self.min_passes:
             return detections
-        # Classes are told apart by shifting their boxes: 13,204 of them leave float32 three decimals of a coordinate.
+        # torchvision tells classes apart by shifting each box by a multiple of its class. With 13,204 classes the
+        # shifts would leave a float32 coordinate three decimals.
         boxes, scores = detections.boxes_xyxy.double(), detections.scores.double()
         keep = batched_nms(boxes, scores, detections.classes, self.iou_threshold)
         return detections[keep]
 
 
 def merge_passes(passes: list[Detections], nms: ClassWiseNMS | None, top_k: int) -> Detections:
-    """Pool one image's detections of several passes, suppress, and keep the `top_k` best."""
+    """Pool one image's detections from several passes, apply `nms` (None: no NMS), and keep the `top_k` best."""
     pooled = Detections.cat(passes)
     return (pooled if nms is None else nms(pooled, len(passes))).best(top_k)

@@ -1,53 +1,25 @@
 """Deformable encoder and timestep-conditioned deformable decoder, under detrex's parameter names.
 
-Both take the calls of detrex's meta-architectures (DINO, Deformable DETR, Align-DETR) and can stand in for theirs.
+Both take the calls of detrex's transformers (DINO, Deformable DETR, Align-DETR), which name every argument. They can
+stand in for detrex's own.
 """
 
-import copy
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from layers_diffu_detr.attention import MultiheadAttention
 from layers_diffu_detr.bbox_embedd import LookForwardTwice, refine_boxes
-from layers_diffu_detr.mlp import FFN
-from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
-
-
-class DeformableEncoderLayer(nn.Module):
-    """Deformable self-attention and FFN, each followed by its norm."""
-
-    def __init__(
-        self,
-        embed_dim: int,
-        num_heads: int,
-        feedforward_dim: int,
-        attn_dropout: float,
-        ffn_dropout: float,
-        num_feature_levels: int,
-    ):
-        super().__init__()
-        attention = MultiScaleDeformableAttention(embed_dim, num_heads, num_feature_levels, dropout=attn_dropout)
-        self.attentions = nn.ModuleList([attention])
-        self.ffns = nn.ModuleList([FFN(embed_dim, feedforward_dim, ffn_dropout)])
-        self.norms = nn.ModuleList(nn.LayerNorm(embed_dim) for _ in range(2))
-
-    def forward(
-        self, query: Tensor, query_pos: Tensor, padding_mask: Tensor | None, geometry: dict[str, Tensor]
-    ) -> Tensor:
-        """query, query_pos (B, S, C) -> (B, S, C); `geometry` goes to the deformable attention."""
-        attention = self.attentions[0]
-        query = self.norms[0](attention(query, attention.project_value(query, padding_mask), query_pos, **geometry))
-        return self.norms[1](self.ffns[0](query))
+from layers_diffu_detr.transformer_layers import DeformableDecoderLayer, DeformableEncoderLayer, Geometry, Layout
 
 
 class DeformableTransformerEncoder(nn.Module):
     """A stack of deformable encoder layers over the tokens of all levels.
 
     Args:
-        embed_dim, num_heads, feedforward_dim, attn_dropout, ffn_dropout, num_layers, num_feature_levels: detrex's keys.
+        embed_dim, num_heads, feedforward_dim, attn_dropout, ffn_dropout, num_layers, num_feature_levels: as in detrex.
     """
 
     def __init__(
@@ -72,28 +44,30 @@ class DeformableTransformerEncoder(nn.Module):
         query: Tensor,
         key: Tensor | None = None,
         value: Tensor | None = None,
-        query_pos: Tensor | None = None,
+        *,
+        query_pos: Tensor,
         query_key_padding_mask: Tensor | None = None,
-        spatial_shapes: Tensor | None = None,
-        reference_points: Tensor | None = None,
-        level_start_index: Tensor | None = None,
+        spatial_shapes: Tensor,
+        reference_points: Tensor,
+        level_start_index: Tensor,
         valid_ratios: Tensor | None = None,
         **kwargs,
     ) -> Tensor:
         """Encode tokens.
 
         Args:
-            query: (B, S, C), features of all levels; query_pos: (B, S, C), their positions.
+            query: (B, S, C), the features of all levels.
+            query_pos: (B, S, C), their positions.
             query_key_padding_mask: (B, S) bool, True where padded; None: nothing is padded.
-            spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
-            reference_points: (B, S, L, 2), in [0, 1] of the padded maps.
-            key, value, valid_ratios, kwargs: part of detrex's call (its transformer hands the decoder's keywords to
-                both); unused.
+            spatial_shapes, level_start_index: see `Layout`.
+            reference_points: (B, S, L, 2), relative to the padded maps' size.
+            key, value, valid_ratios, kwargs: not used. detrex passes them, since its transformer gives encoder and
+                decoder the same keywords.
 
         Returns:
             Memory, (B, S, C).
         """
-        geometry = dict(
+        geometry = Geometry(
             reference_points=reference_points, spatial_shapes=spatial_shapes, level_start_index=level_start_index
         )
         for layer in self.layers:
@@ -101,66 +75,25 @@ class DeformableTransformerEncoder(nn.Module):
         return query
 
 
-class DeformableDecoderLayer(nn.Module):
-    """Self-attention, deformable cross-attention and FFN, each followed by its norm; may be conditioned on a timestep.
-
-    Args:
-        conditioning: see `ScaleShiftConditioning`; held as `time_step_embeds`; None: no conditioning.
-    """
-
-    def __init__(
-        self,
-        embed_dim: int,
-        num_heads: int,
-        feedforward_dim: int,
-        attn_dropout: float,
-        ffn_dropout: float,
-        num_feature_levels: int,
-        conditioning: nn.Module | None = None,
-    ):
-        super().__init__()
-        self_attention = MultiheadAttention(embed_dim, num_heads, attn_dropout)
-        cross_attention = MultiScaleDeformableAttention(embed_dim, num_heads, num_feature_levels, dropout=attn_dropout)
-        self.attentions = nn.ModuleList([self_attention, cross_attention])
-        self.ffns = nn.ModuleList([FFN(embed_dim, feedforward_dim, ffn_dropout)])
-        self.norms = nn.ModuleList(nn.LayerNorm(embed_dim) for _ in range(3))
-        self.time_step_embeds = copy.deepcopy(conditioning)
-
-    def forward(
-        self,
-        query: Tensor,
-        query_pos: Tensor,
-        projected_value: Tensor,
-        geometry: dict[str, Tensor],
-        *,
-        attn_mask: Tensor | None = None,
-        time_embed: Tensor | None = None,
-    ) -> Tensor:
-        """query, query_pos (B, Q, C), projected_value (B, S, heads, C / heads), time_embed (B, 4C) -> (B, Q, C)."""
-        query = self._condition(query, time_embed, part=0)
-        query = self.norms[0](self.attentions[0](query, query_pos, attn_mask))
-        query = self._condition(query, time_embed, part=1)
-        query = self.norms[1](self.attentions[1](query, projected_value, query_pos, **geometry))
-        query = self._condition(query, time_embed, part=2)
-        return self.norms[2](self.ffns[0](query))
-
-    def _condition(self, query: Tensor, time_embed: Tensor | None, part: int) -> Tensor:
-        return query if time_embed is None else self.time_step_embeds(query, time_embed, part)
-
-
 class DeformableTransformerDecoder(nn.Module):
     """A stack of deformable decoder layers that refine reference boxes.
 
-    The heads `class_embed` and `bbox_embed` are the model's, set on this module by the meta-architecture, as in detrex.
+    As in detrex, the meta-architecture makes the heads and sets them on this module.
+
+    Attributes:
+        class_embed, bbox_embed: the heads, one per layer; the meta-architectures have more for the encoder's proposals.
 
     Args:
-        embed_dim, num_heads, feedforward_dim, attn_dropout, ffn_dropout, num_layers, num_feature_levels: detrex's keys.
-        conditioning: one layer's timestep conditioning, copied for each layer; None: a decoder without time parameters.
-        norm: of every layer's state before the heads (DINO); None: no norm (Deformable DETR).
-        ref_point_head: makes query positions from the sine embedding of the boxes, anew for every layer (DINO), see
-            `build_ref_point_head`; None: the given `query_pos` serve every layer (Deformable DETR).
-        look_forward: what gradient goes from a layer's boxes to the layer before, see `LookForwardTwice`.
+        embed_dim, num_heads, feedforward_dim, attn_dropout, ffn_dropout, num_layers, num_feature_levels: as in detrex.
+        conditioning: the timestep conditioning, copied for each layer; None: the decoder takes no timestep.
+        norm: is applied to every layer's state before the heads (DINO); None: no norm (Deformable DETR).
+        ref_point_head: makes the query positions anew for every layer, from the sine embedding of the boxes (DINO), see
+            `build_ref_point_head`; None: all layers use the `query_pos` that the caller gives (Deformable DETR).
+        look_forward: decides which gradient flows from a layer's boxes to the layer before, see `LookForwardTwice`.
     """
+
+    class_embed: nn.ModuleList
+    bbox_embed: nn.ModuleList
 
     def __init__(
         self,
@@ -188,29 +121,32 @@ class DeformableTransformerDecoder(nn.Module):
         self.norm = norm
         self.ref_point_head = ref_point_head
         self.look_forward = look_forward
-        self.bbox_embed: nn.ModuleList | None = None
-        self.class_embed: nn.ModuleList | None = None
 
     @property
     def conditioned(self) -> bool:
         """Whether the layers take a timestep embedding."""
-        return self.layers[0].time_step_embeds is not None
+        return self._layers[0].time_step_embeds is not None
+
+    @property
+    def _layers(self) -> list[DeformableDecoderLayer]:
+        return cast(list[DeformableDecoderLayer], self.layers)
 
     def project_values(self, memory: Tensor, key_padding_mask: Tensor | None = None) -> list[Tensor]:
-        """Each layer's value projection of memory (B, S, C): it depends on the image alone, so every pass reuses it."""
-        return [layer.attentions[1].project_value(memory, key_padding_mask) for layer in self.layers]
+        """Each layer's projection of memory (B, S, C), which depends on the image alone: all passes can share it."""
+        return [layer.project_value(memory, key_padding_mask) for layer in self._layers]
 
     def forward(
         self,
         query: Tensor,
         key: Tensor | None = None,
         value: Tensor | None = None,
+        *,
         query_pos: Tensor | None = None,
         key_padding_mask: Tensor | None = None,
-        reference_points: Tensor | None = None,
-        spatial_shapes: Tensor | None = None,
-        level_start_index: Tensor | None = None,
-        valid_ratios: Tensor | None = None,
+        reference_points: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        valid_ratios: Tensor,
         attn_masks: list[Tensor | None] | None = None,
         time_embed: Tensor | None = None,
         projected_values: list[Tensor] | None = None,
@@ -218,42 +154,49 @@ class DeformableTransformerDecoder(nn.Module):
         """Decode queries and refine their boxes.
 
         Args:
-            query: (B, Q, C) content queries.
-            value: memory, (B, S, C); not needed when `projected_values` is given.
-            key: part of detrex's call; keys are the values.
-            query_pos: (B, Q, C), read where there is no `ref_point_head`.
-            key_padding_mask: (B, S) bool, True where padded.
-            reference_points: (B, Q, 4) boxes.
-            spatial_shapes: (L, 2) int64; level_start_index: (L,) int64.
+            query, query_pos: (B, Q, C), content and positions; a `ref_point_head` makes the positions itself.
+            key: not used; detrex passes it.
+            value, key_padding_mask: memory (B, S, C), and (B, S) bool, True where memory is padded.
+            reference_points: (B, Q, 4), the boxes.
+            spatial_shapes, level_start_index: see `Layout`.
             valid_ratios: (B, L, 2), the valid part of width and height.
-            attn_masks: [mask of self-attention (Q, Q) or None, ignored].
+            attn_masks: self-attention's mask (Q, Q) or None, then one for cross-attention, which is not used.
             time_embed: (B, 4C), the embedded timestep of each image; None: unconditioned.
-            projected_values: from `project_values`, to spare projecting memory again.
+            projected_values: from `project_values`, in the place of `value`.
 
         Returns:
-            States (num_layers, B, Q, C), normalized if there is a norm, and the boxes between layers,
-            (num_layers - 1, B, Q, 4): those each layer but the first started from. (The heads refine the last layer's
-            boxes; detrex reads no more either.)
-
-        Raises:
-            ValueError: `time_embed` is given to layers without conditioning.
+            States (num_layers, B, Q, C), normalized if there is a norm, and boxes (num_layers - 1, B, Q, 4): those that
+            each layer but the first was given. The caller's heads refine the boxes of the last layer.
         """
-        if time_embed is not None and not self.conditioned:
-            raise ValueError("time_embed is given, but this decoder was built with conditioning=None")
         if projected_values is None:
+            if value is None:
+                raise ValueError("value and projected_values are both None; the decoder needs one of them")
             projected_values = self.project_values(value, key_padding_mask)
-        attn_mask = attn_masks[0] if attn_masks is not None else None
+        layout = Layout(spatial_shapes=spatial_shapes, level_start_index=level_start_index)
         ratios = torch.cat([valid_ratios, valid_ratios], -1)[:, None]  # (B, 1, L, 4)
+        mask = attn_masks[0] if attn_masks is not None else None
+        return self._decode(query, query_pos, reference_points, projected_values, layout, ratios, mask, time_embed)
+
+    def _decode(
+        self,
+        query: Tensor,
+        query_pos: Tensor | None,
+        reference_points: Tensor,
+        projected_values: list[Tensor],
+        layout: Layout,
+        ratios: Tensor,
+        attn_mask: Tensor | None,
+        time_embed: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Apply layer after layer, see `forward`."""
         states, references = [], [reference_points]
         for index, (layer, projected_value) in enumerate(zip(self.layers, projected_values, strict=True)):
             boxes = references[-1].detach()
             boxes_per_level = boxes[:, :, None] * ratios  # (B, Q, L, 4)
-            geometry = dict(
-                reference_points=boxes_per_level, spatial_shapes=spatial_shapes, level_start_index=level_start_index
-            )
+            geometry = Geometry(reference_points=boxes_per_level, **layout)
             if self.ref_point_head is not None:
-                # detrex's query positions shrink with a batch's padding, and so the published weights were trained. In
-                # inference an image must not depend on its company: it gets what it gets alone.
+                # The published weights were trained with positions that shrink with a batch's padding, as in detrex. In
+                # inference, where an image must not depend on the others of its batch, they ignore the padding.
                 positions = boxes_per_level[:, :, 0] if self.training else boxes
                 query_pos = self.ref_point_head(get_sine_pos_embed(positions, self.embed_dim // 2))
             query = layer(query, query_pos, projected_value, geometry, attn_mask=attn_mask, time_embed=time_embed)

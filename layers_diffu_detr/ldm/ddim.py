@@ -1,81 +1,34 @@
-"""DDIM sampling over boxes: the times, one step, and the loop. It knows no network, no image and no class.
+"""DDIM sampling of boxes: the times, one step, and the loop. Nothing here knows a network, an image or a class.
 
-The network enters as a callable `denoise(boxes, t) -> Prediction`; everything the loop does is per image, so a batch of
-N gives each image what it gives alone.
+A model gives the sampler its network as a function, `denoise(boxes, t) -> PassPrediction`. The sampler treats each
+image of a batch by itself, so that an image gets what it would get alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
+from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
+from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass
 
-
-class Prediction(NamedTuple):
-    """What a denoising pass predicts.
-
-    boxes: (B, Q, 4), normalized cxcywh: x_start as boxes.
-    confidence: (B, Q) in [0, 1], each query's best class score: what renewal looks at.
-    outputs: whatever else travels with the predictions; the sampler never looks inside.
-    """
-
-    boxes: Tensor
-    confidence: Tensor
-    outputs: Any
-
-
-@dataclass
-class DenoisingPass:
-    """One decoder evaluation: at timestep `t` the network saw `boxes` (B, Q, 4) and made `prediction`."""
-
-    t: int
-    boxes: Tensor | None
-    prediction: Prediction
-
-
-Denoise = Callable[[Tensor | None, Tensor | None], Prediction]
-
-
-class NoiseSource:
-    """Draws noise of shape (B, Q, 4) for a batch.
-
-    Args:
-        diffusion: names the distribution.
-        shape: (B, Q, 4).
-        device: where the noise is wanted.
-        seeds: one seed per image, for draws that do not depend on what else is in the batch (drawn on the CPU, so that
-            every device sees the same noise); None draws from torch's global generator of `device`.
-    """
-
-    def __init__(
-        self,
-        diffusion: GaussianDiffusion,
-        shape: tuple[int, int, int],
-        device: torch.device,
-        seeds: list[int] | None = None,
-    ):
-        self.diffusion, self.shape, self.device = diffusion, shape, device
-        self.generators = None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def __call__(self) -> Tensor:
-        """Return the next draw, (B, Q, 4) float32."""
-        if self.generators is None:
-            return self.diffusion.sample_noise(self.shape, self.device)
-        cpu = torch.device("cpu")
-        draws = [self.diffusion.sample_noise(self.shape[1:], cpu, generator) for generator in self.generators]
-        return torch.stack(draws).to(self.device)
+# Chooses, from all passes, those whose detections are pooled.
+Ensemble = Callable[[list[DenoisingPass]], list[DenoisingPass]]
 
 
 def ddim_times(num_timesteps: int, num_steps: int, last: int = 0) -> list[tuple[int, int]]:
-    """Pairs (t, t_next) from T-1 down to `last`: 0 for the DETR family, -1 (fully denoised) for DiffusionInst.
+    """The pairs (t, t_next) of a chain of `num_steps` steps, from T-1 down to `last`.
 
-    3 steps of T = 100 down to 0 are (99, 66), (66, 33), (33, 0).
+    For example, 3 steps of T = 100 down to 0 are (99, 66), (66, 33), (33, 0).
+
+    Args:
+        num_timesteps: T.
+        num_steps: number of pairs.
+        last: 0 as in the DETR family, or -1 as in DiffusionDet, which stands for boxes without any noise.
 
     Raises:
-        ValueError: num_steps is not a whole number of steps that the timesteps allow.
+        ValueError: num_steps is not an integer from 1 to the number of timesteps between T-1 and `last`.
     """
     available = num_timesteps - 1 - last
     if not isinstance(num_steps, int) or not 1 <= num_steps <= available:
@@ -84,11 +37,35 @@ def ddim_times(num_timesteps: int, num_steps: int, last: int = 0) -> list[tuple[
     return list(zip(times[:-1], times[1:], strict=True))
 
 
+class Update(Protocol):
+    """A sampler's step: from x_t and the boxes that the network predicted, to x at the next time."""
+
+    def __call__(
+        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
+    ) -> Tensor:
+        """Make a step.
+
+        Args:
+            diffusion: the forward process.
+            x_t: (B, Q, 4), the signal at time t.
+            boxes_start: (B, Q, 4), the boxes that the network predicted from x_t.
+            t, t_next: the time of x_t and that of the result; t_next = -1 stands for boxes without noise (ā = 1).
+            draw: returns noise.
+
+        Returns:
+            The signal (B, Q, 4) at t_next.
+        """
+        ...
+
+
 class DDIMUpdate:
-    """x_t -> x_{t_next} (Song et al. 2021, eq. 12) with x_start clipped to the signal's range.
+    """The DDIM step (Song et al. 2021, eq. 12), with x_start clipped to the signal's range.
 
     Args:
-        eta: 0 is deterministic, 1 has DDPM's variance.
+        eta: how much new noise a step adds: 0 adds none, 1 as much as DDPM.
+
+    Raises:
+        ValueError: eta is not in [0, 1].
     """
 
     def __init__(self, eta: float = 0.0):
@@ -99,50 +76,56 @@ class DDIMUpdate:
     def __call__(
         self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
     ) -> Tensor:
-        """Return x at t_next, (B, Q, 4) in signal space; `t_next` = -1 is the clean end of the chain (ā = 1)."""
+        """See `Update`."""
         x_start = diffusion.boxes_to_signal(boxes_start)
         eps = diffusion.predict_noise(x_t, torch.full((len(x_t),), t, device=x_t.device), x_start)
         a_t = diffusion.alphas_cumprod[t]
         a_next = diffusion.alphas_cumprod[t_next] if t_next >= 0 else torch.ones_like(a_t)
         sigma = self.eta * ((1 - a_t / a_next) * (1 - a_next) / (1 - a_t)).sqrt()
-        remainder = (1 - a_next - sigma**2).clamp(min=0)  # eta = 1 and a_t near 0: below 0 by a rounding error
+        remainder = (1 - a_next - sigma**2).clamp(min=0)  # with eta = 1 and a_t near 0, rounding makes it negative
         x_next = a_next.sqrt() * self.direction(x_start, boxes_start) + remainder.sqrt() * eps
         return x_next + sigma * draw() if self.eta > 0 else x_next
 
     def direction(self, x_start: Tensor, boxes_start: Tensor) -> Tensor:
-        """What sqrt(ā_next) multiplies: the signal x_start."""
+        """What the step multiplies with sqrt(ā_next): the signal x_start."""
         return x_start
 
 
 class ReleasedUpdate(DDIMUpdate):
-    """The update of the released DiffuDETR code, with which its AP was measured.
+    """The step in the code that DiffuDETR's authors released and measured their AP with.
 
-    eps comes from x_start in the signal's range, but sqrt(ā_next) multiplies the boxes in [0, 1].
+    It makes eps from x_start in the signal's range, as DDIM does, but multiplies sqrt(ā_next) with the boxes in [0, 1].
     """
 
     def direction(self, x_start: Tensor, boxes_start: Tensor) -> Tensor:
+        """The boxes in [0, 1] instead of the signal."""
         return boxes_start
 
 
 class FreshNoise:
-    """Every step starts from new noise: what is left of a sampler whose steps do not build on each other."""
+    """A step that forgets: it returns new noise, so that no pass builds on the one before it. For comparisons."""
 
     def __call__(
         self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
     ) -> Tensor:
-        """Return the next draw, (B, Q, 4) in signal space."""
+        """See `Update`."""
         return draw()
 
 
 class TimeRenewal:
-    """Renewal threshold that falls with time, t_next / T: 0.66, 0.33, 0 over 3 steps (released DiffuDETR)."""
+    """A renewal threshold that falls with time: t_next / T. Over 3 steps it is 0.66, 0.33, 0 (released DiffuDETR)."""
 
     def threshold(self, t_next: int, num_timesteps: int) -> float:
+        """The confidence at or below which a query restarts from noise after the step to `t_next`."""
         return max(t_next, 0) / num_timesteps
 
 
 class FixedRenewal:
-    """A constant renewal threshold (DiffusionDet, DiffusionInst: 0.5)."""
+    """A constant renewal threshold (DiffusionDet, DiffusionInst: 0.5).
+
+    Raises:
+        ValueError: the value is not in [0, 1].
+    """
 
     def __init__(self, value: float = 0.5):
         if not 0 <= value <= 1:
@@ -150,74 +133,91 @@ class FixedRenewal:
         self.value = value
 
     def threshold(self, t_next: int, num_timesteps: int) -> float:
+        """The confidence at or below which a query restarts from noise."""
         return self.value
 
 
 class AllPasses:
-    """Ensemble of every pass: all their detections are pooled."""
+    """The ensemble of all passes."""
 
     def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
+        """The passes whose detections are pooled."""
         return passes
 
 
 class AllButLastPass:
-    """Ensemble of every pass but the last, as the released DiffusionInst pools; a single pass is kept."""
+    """The ensemble of all passes but the last, as in the released DiffusionInst. If there is one pass, it is kept."""
 
     def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
+        """The passes whose detections are pooled."""
         return passes[:-1] or passes
 
 
 class LastPass:
-    """No ensemble: the last pass alone."""
+    """The last pass alone: no ensemble."""
 
     def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
+        """The passes whose detections are pooled."""
         return passes[-1:]
 
 
 class Sampler(Protocol):
-    """What a meta-architecture needs of `model.sampler`.
+    """What a model needs of the object in its slot `sampler`.
 
-    `run` returns every pass; `ensemble` chooses those whose detections are pooled, `nms` merges them (None: no NMS).
-    `needs_diffusion` tells whether it starts from noise.
+    Attributes:
+        needs_diffusion: whether the sampler starts from noise; else it starts from the network's own proposals.
+        num_steps: number of passes.
+        seed: makes each image's noise a function of this number and the image's id; None: torch's global generator.
+        ensemble: chooses the passes whose detections are pooled.
+        nms: merges the pooled detections, see `layers_diffu_detr.postprocess.ClassWiseNMS`; None: no NMS.
     """
 
     needs_diffusion: bool
     num_steps: int
     seed: int | None
-    ensemble: Callable[[list[DenoisingPass]], list[DenoisingPass]]
+    ensemble: Ensemble
     nms: Any
 
     def run(
-        self, denoise: Denoise, diffusion: GaussianDiffusion | None, draw: NoiseSource | None
-    ) -> list[DenoisingPass]: ...
+        self, denoise: Denoise, diffusion: GaussianDiffusion | None = None, draw: NoiseSource | None = None
+    ) -> list[DenoisingPass]:
+        """Run the network and return every pass, first to last.
+
+        Args:
+            denoise: the network.
+            diffusion: the forward process; None for a sampler that needs none.
+            draw: returns noise; None for a sampler that needs none.
+        """
+        ...
 
 
 class SinglePass:
-    """One decoder evaluation from the proposals: how the baselines infer."""
+    """The sampler of a baseline: one pass, which starts from the network's proposals."""
 
     needs_diffusion = False
     num_steps = 1
-    seed = None
+    seed: int | None = None
 
     def __init__(self, nms: Any = None):
         self.nms = nms
-        self.ensemble = AllPasses()
+        self.ensemble: Ensemble = AllPasses()
 
-    def run(self, denoise: Denoise, diffusion: None = None, draw: None = None) -> list[DenoisingPass]:
+    def run(
+        self, denoise: Denoise, diffusion: GaussianDiffusion | None = None, draw: NoiseSource | None = None
+    ) -> list[DenoisingPass]:
+        """See `Sampler.run`; neither `diffusion` nor `draw` is used."""
         return [DenoisingPass(0, None, denoise(None, None))]
 
 
 class DDIMSampler:
-    """Denoise boxes from noise in `num_steps` decoder evaluations.
+    """The sampler of a diffusion model: `num_steps` passes, from noise to boxes.
 
     Args:
-        num_steps: decoder evaluations, 1 to T-1.
-        update: the step from t to t_next, see `DDIMUpdate`, `ReleasedUpdate` and `FreshNoise`.
-        renewal: which queries restart from fresh noise after a step, see `TimeRenewal`; None: none.
-        ensemble: which passes' detections are pooled, see `AllPasses`.
-        nms: merges pooled detections, see `layers_diffu_detr.postprocess.ClassWiseNMS`; None: no NMS.
-        seed: None draws from torch's global generator; a number gives each image noise of its own, from the number and
-            the image's id.
+        num_steps: number of passes, 1 to T-1.
+        update: the step from t to t_next, see `Update`.
+        renewal: decides which queries restart from new noise after a step, see `TimeRenewal`; None: no query does.
+        ensemble: chooses the passes whose detections are pooled, see `AllPasses`.
+        nms, seed: see `Sampler`.
         last_time: where the chain ends, 0 or -1; see `ddim_times`.
     """
 
@@ -227,9 +227,9 @@ class DDIMSampler:
         self,
         num_steps: int = 3,
         *,
-        update: DDIMUpdate | FreshNoise,
+        update: Update,
         renewal: TimeRenewal | FixedRenewal | None = None,
-        ensemble: Callable[[list[DenoisingPass]], list[DenoisingPass]] | None = None,
+        ensemble: Ensemble | None = None,
         nms: Any = None,
         seed: int | None = None,
         last_time: int = 0,
@@ -242,13 +242,20 @@ class DDIMSampler:
         self.seed = seed
         self.last_time = last_time
 
-    def run(self, denoise: Denoise, diffusion: GaussianDiffusion, draw: NoiseSource) -> list[DenoisingPass]:
-        """Run the chain and return every pass, first to last.
+    def run(
+        self, denoise: Denoise, diffusion: GaussianDiffusion | None = None, draw: NoiseSource | None = None
+    ) -> list[DenoisingPass]:
+        """See `Sampler.run`.
 
-        Draws, in this order: the initial noise, then per step the update's (eta > 0 or `FreshNoise`) and the
-        renewal's, also in the last step.
+        The method draws noise in this order: for the start, then after each pass, the last one included, first for the
+        update (if its eta is above 0, or for `FreshNoise`) and then for the renewal.
+
+        Raises:
+            ValueError: `diffusion` or `draw` is missing, or the timesteps do not allow `num_steps`.
         """
-        x_t = draw()  # carried unclamped; the network sees clamped boxes
+        if diffusion is None or draw is None:
+            raise ValueError("DDIMSampler starts from noise: it needs a diffusion and a source of noise, not None")
+        x_t = draw()  # may lie outside the signal's range; the network gets boxes of the clamped signal
         passes = []
         for t, t_next in ddim_times(diffusion.num_timesteps, self.num_steps, self.last_time):
             boxes = diffusion.signal_to_boxes(x_t)

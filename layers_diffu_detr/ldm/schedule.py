@@ -1,4 +1,4 @@
-"""Noise schedules: functions from a number of timesteps to the betas of the forward process, shape (T,), float64.
+"""Noise schedules: functions from the number of timesteps T to the betas of the forward process, (T,) float64.
 
 The names follow latent diffusion: `cosine`, `linear`, `sqrt_linear`, `sqrt`.
 """
@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 def cosine_betas(num_timesteps: int, s: float = 0.008, max_beta: float = 0.999) -> Tensor:
-    """Betas of alphas_cumprod(t) ~ cos²((t/T + s) / (1 + s) · π/2) (Nichol & Dhariwal 2021, eq. 17)."""
+    """Betas with which alphas_cumprod(t) is proportional to cos²((t/T + s) / (1 + s) · π/2).
+
+    Nichol & Dhariwal 2021, eq. 17. No beta is above `max_beta`.
+    """
     _check_timesteps(num_timesteps)
     time = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps
     alphas_cumprod = torch.cos((time + s) / (1 + s) * math.pi / 2) ** 2
@@ -31,7 +34,7 @@ def sqrt_linear_betas(num_timesteps: int, start: float = 1e-4, end: float = 2e-2
 
 
 def sqrt_betas(num_timesteps: int, start: float = 1e-4, end: float = 2e-2) -> Tensor:
-    """Square roots of equally spaced values from start to end."""
+    """Betas that are the square roots of equally spaced values from start to end."""
     return sqrt_linear_betas(num_timesteps, start, end) ** 0.5
 
 

@@ -1,4 +1,4 @@
-"""Timestep embeddings: sinusoid of t, then a two-layer MLP; the parameter names are the released checkpoints'."""
+"""Timestep embeddings: a sinusoid of t, then an MLP of two layers. Parameters are named as in released checkpoints."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def timestep_sinusoid(t: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
-    """[cos(t f), sin(t f)] with f_i = max_period^(-i / (dim/2)): (B,) -> (B, dim), float32."""
+    """Timesteps t (B,) -> [cos(t f), sin(t f)] (B, dim), float32, with frequencies f_i = max_period^(-i / (dim/2))."""
     half = dim // 2
     freqs = torch.exp(-math.log(max_period) / half * torch.arange(half, dtype=torch.float32, device=t.device))
     angles = t.float()[:, None] * freqs
@@ -15,7 +15,11 @@ def timestep_sinusoid(t: Tensor, dim: int, max_period: float = 10000.0) -> Tenso
 
 
 class TimestepEmbedding(nn.Sequential):
-    """Embed timesteps: t (B,) -> (B, 4 · embed_dim); parameters `0.*` and `2.*`, as in the released checkpoints."""
+    """Embeds timesteps t (B,) to (B, 4 · embed_dim). The parameters are called `0.*` and `2.*`.
+
+    Raises:
+        ValueError: embed_dim is odd.
+    """
 
     def __init__(self, embed_dim: int = 256):
         if embed_dim % 2:
@@ -24,11 +28,16 @@ class TimestepEmbedding(nn.Sequential):
         self.embed_dim = embed_dim
 
     def forward(self, t: Tensor) -> Tensor:
+        """t (B,) -> (B, 4 · embed_dim)."""
         return super().forward(timestep_sinusoid(t, self.embed_dim))
 
 
 class TransformerSinusoid(nn.Module):
-    """[sin(t f), cos(t f)] with f_i = 10000^(-i / (dim/2 - 1)): (B,) -> (B, dim), float32."""
+    """Timesteps t (B,) -> [sin(t f), cos(t f)] (B, dim), float32, with frequencies f_i = 10000^(-i / (dim/2 - 1)).
+
+    Raises:
+        ValueError: dim is odd or below 4.
+    """
 
     def __init__(self, dim: int):
         super().__init__()
@@ -44,7 +53,7 @@ class TransformerSinusoid(nn.Module):
 
 
 class SineTimestepEmbedding(nn.Sequential):
-    """DiffusionDet's embedding: t (B,) -> (B, 4 · embed_dim); parameters `1.*` and `3.*`."""
+    """DiffusionDet's embedding of timesteps t (B,) to (B, 4 · embed_dim). The parameters are called `1.*` and `3.*`."""
 
     def __init__(self, embed_dim: int = 256):
         super().__init__(

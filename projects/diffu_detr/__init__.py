@@ -1,1 +1,1 @@
-"""DiffuDETR: the meta-architecture that the diffusion detectors and their baselines share."""
+"""DiffuDETR and its baseline Deformable DETR: the meta-architecture that all models of the DETR family share."""

@@ -1,1 +1,1 @@
-"""DiffuDINO and its baseline DINO: the shared meta-architecture with contrastive denoising."""
+"""DiffuDINO and its baseline DINO: the DETR family's meta-architecture with contrastive denoising queries."""

@@ -1,1 +1,1 @@
-"""DiffuDINO and its baseline DINO: the shared meta-architecture with contrastive denoising."""
+"""DiffusionDet, whose heads look into regions of a feature pyramid to denoise boxes, and DiffusionInst, with masks."""

@@ -5,14 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from layers_diffu_detr.bbox_embedd import (
-    AdditiveConditioning,
-    LookForwardOnce,
-    ScaleShiftConditioning,
-    build_box_head,
-    build_ref_point_head,
-    refine_boxes,
-)
+from layers_diffu_detr.bbox_embedd import LookForwardOnce, build_box_head, build_ref_point_head, refine_boxes
+from layers_diffu_detr.conditioning import AdditiveConditioning, ScaleShiftConditioning
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 

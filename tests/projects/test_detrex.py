@@ -7,8 +7,9 @@ import torch
 from detectron2.config import instantiate
 from torch import Tensor, nn
 
-from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning, build_ref_point_head
+from layers_diffu_detr.bbox_embedd import build_ref_point_head
 from layers_diffu_detr.checkpoint import load_weights
+from layers_diffu_detr.conditioning import ScaleShiftConditioning
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 from tests.support.detrex_checkout import tiny_detrex_config
 from tests.support.golden import fill, reference_images
@@ -108,7 +109,7 @@ def test_conditioned_decoder_equals_that_of_diffu_dino():
         memory = ours.transformer.encode(
             inputs["multi_level_feats"], torch.tensor(sizes).transpose(0, 1), lambda mask: next(positions)
         )
-        proposals = ours.transformer.propose(memory, ours.num_queries)
+        proposals = ours.transformer.propose(memory, ours.num_boxes)
         content, _ = ours.transformer.queries(memory, proposals)
         our_states, our_refined = ours.transformer.decode(memory, content, proposals.boxes, t)
     torch.testing.assert_close(proposals.boxes, first, rtol=1e-4, atol=1e-5)

@@ -1,1 +1,1 @@
-"""Matcher, class loss and pair weights of Align-DETR (Cai et al. 2023), objects for the criterion's slots."""
+"""Matcher, class loss and pair weights of Align-DETR (Cai et al. 2023), which fill slots of the criterion."""

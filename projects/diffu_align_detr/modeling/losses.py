@@ -1,4 +1,7 @@
-"""Align-DETR's class loss and pair weights (Cai et al. 2023): classification and localization agree on what is good."""
+"""Align-DETR's class loss and pair weights (Cai et al. 2023).
+
+Both are made from a pair's quality, which is high only if the pair's score and the overlap of its boxes are both high.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -11,27 +14,39 @@ _LOWEST_QUALITY = 0.01
 
 
 def alignment_quality(matched_logits: Tensor, pairs: MatchedPairs, alpha: float) -> Tensor:
-    """t = p^α · IoU^(1-α) of each pair, (M,), at least 0.01 and without gradient."""
+    """The quality t = p^α · IoU^(1-α) of each pair, (M,). It is at least 0.01 and has no gradient.
+
+    Args:
+        matched_logits: (M,), the logits whose sigmoid is p.
+        pairs: their boxes have the IoU.
+        alpha: α.
+    """
     iou = pairs.overlap(paired_iou)
     return (matched_logits.sigmoid() ** alpha * iou ** (1 - alpha)).clamp(min=_LOWEST_QUALITY).detach()
 
 
 def rank_in_bag(quality: Tensor, pairs: MatchedPairs) -> Tensor:
-    """Place of each pair among those of its target, best quality first: (M,) int64, 0 for the best."""
+    """The rank of each pair among the pairs of its target, by quality: (M,) int64, 0 for the best.
+
+    A bag holds the pairs of one target.
+    """
     bag = pairs.image * 2**32 + pairs.target
     order = quality.argsort(descending=True, stable=True)
-    order = order[bag[order].argsort(stable=True)]  # by bag, within it by quality
+    order = order[bag[order].argsort(stable=True)]  # sorted by bag, and within a bag by quality
     sorted_bag = bag[order]
     place = torch.arange(len(bag), device=bag.device) - torch.searchsorted(sorted_bag, sorted_bag)
     return torch.empty_like(place).scatter(0, order, place)
 
 
 class RankWeights:
-    """exp(-rank / τ): of the queries that share a target the best counts most.
+    """Weighs pairs by exp(-rank / τ): of the queries that share a target, the best counts most.
 
     Args:
-        tau: the larger, the more the others count.
-        alpha: of the quality that ranks them, as in `IABCELoss`.
+        tau: τ; the larger it is, the more the other queries count.
+        alpha: α in the quality that the queries are ranked by.
+
+    Raises:
+        ValueError: tau is not positive.
     """
 
     def __init__(self, tau: float = 1.5, alpha: float = 0.25):
@@ -42,19 +57,20 @@ class RankWeights:
 
     @torch.no_grad()
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
-        """Weights (M,) in (0, 1], from `pred_logits` (B, Q, K)."""
+        """The weights (M,) of the pairs, in (0, 1], from `pred_logits` (B, Q, K)."""
         quality = alignment_quality(pred_logits[pairs.entries].float(), pairs, self.alpha)
         return torch.exp(-rank_in_bag(quality, pairs) / self.tau)
 
 
 class IABCELoss:
-    """IoU-aware binary cross entropy: pairs have the target t, their quality times their weight.
+    """The IoU-aware binary cross entropy.
 
-    -t log p - (1 - t) log(1 - p) on pairs, -p^γ log(1 - p) on negatives.
+    A pair's target t is its quality times its weight, and its loss is -t log p - (1 - t) log(1 - p). All other logits
+    have the loss -p^γ log(1 - p), whose factor p^γ has a gradient too.
 
     Args:
-        alpha: share of the score, against the IoU, in the quality.
-        gamma: of the negatives' weight, which has a gradient.
+        alpha: α in the quality: how much the score counts, and how little the IoU.
+        gamma: γ.
     """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
@@ -62,11 +78,11 @@ class IABCELoss:
         self.gamma = gamma
 
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
-        """Sum over all queries and classes of `pred_logits` (B, Q, K), not normalized."""
+        """The loss, summed over all queries and classes of `pred_logits` (B, Q, K)."""
         background, matched = background_and_pairs(pred_logits, pairs, self.gamma)
         target = alignment_quality(matched, pairs, self.alpha)
         if pairs.weights is not None:
             target = target * pairs.weights
-        positive = F.softplus(matched) - target * matched  # cross entropy of a logit with a soft target
+        positive = F.softplus(matched) - target * matched  # the cross entropy of a logit with a target in [0, 1]
         negative = matched.sigmoid() ** self.gamma * F.softplus(matched)
         return background + (positive - negative).sum()

@@ -1,4 +1,4 @@
-"""Align-DETR's mixed matching: several queries per target on intermediate layers, one on the last."""
+"""Align-DETR's mixed matching: several queries per target in all layers but the last, which has one."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from projects.diffu_base.modeling.matcher import HungarianMatcher
 
 
 def mixed_match_num(num_layers: int, most: int = 2) -> list[int]:
-    """`MixedMatcher`'s numbers for a decoder of `num_layers`: 1 on its last layer, `most` everywhere else."""
+    """`match_num` of a `MixedMatcher` for a decoder of `num_layers`: 1 for the last layer, `most` for all others."""
     return [most] * num_layers + [1]
 
 
 class MixedMatcher(HungarianMatcher):
-    """Assigns each target to up to `match_num` queries of a layer, the cheapest assignment in all.
+    """Matches each target with up to `match_num` queries, at the least total cost.
 
     Args:
-        match_num: queries per target for the encoder's proposals, the decoder's intermediate layers and its last layer,
-            in this order.
+        match_num: queries per target for the encoder's proposals, for each decoder layer but the last, and for the last
+            one, in this order.
         costs: see `HungarianMatcher`.
 
     Raises:
@@ -29,7 +29,7 @@ class MixedMatcher(HungarianMatcher):
         self.match_num = list(match_num)
 
     def matches_per_target(self, num_layers: int) -> list[int]:
-        """`match_num` in the criterion's order; a single layer is the last one.
+        """`match_num` in the order of `LayerMatcher.match_layers`. A single layer is taken for the decoder's last one.
 
         Raises:
             ValueError: there are not as many layers as numbers.

@@ -3,7 +3,7 @@
 from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 
-from layers_diffu_detr.bbox_embedd import ScaleShiftConditioning
+from layers_diffu_detr.conditioning import ScaleShiftConditioning
 from layers_diffu_detr.denoising import DiffusedQueries, NoisyFiller
 from layers_diffu_detr.ldm.ddim import AllPasses, DDIMSampler, ReleasedUpdate, TimeRenewal
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, GaussianNoise

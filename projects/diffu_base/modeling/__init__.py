@@ -1,1 +1,1 @@
-"""Detector, matcher, criterion, losses and masks of more than one family of models."""
+"""What several families of models share: detector, matcher, criterion, losses, masks, backbones."""

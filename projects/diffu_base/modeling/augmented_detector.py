@@ -1,4 +1,4 @@
-"""Test-time augmentation: a detector that sees an image resized and mirrored, and merges what it finds."""
+"""Test-time augmentation: a detector sees an image in several sizes and mirrored, and its detections are merged."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,18 @@ from layers_diffu_detr.postprocess import ClassWiseNMS, Detections
 
 
 class AugmentedDetector(nn.Module):
-    """Any detector, with test-time augmentation.
+    """Wraps a detector with test-time augmentation.
 
-    Masks stay those of the variants that the detections are from; detectron2's own augmentation, for its R-CNNs, has
-    each variant predict the masks of all merged boxes, which needs heads that take boxes.
+    A detection's mask is the one that was predicted with it, in its own variant of the image. (detectron2's
+    augmentation predicts the masks of all merged boxes in every variant, for which a model needs heads that take
+    boxes.)
 
     Args:
-        model: detectron2's inputs -> [{"instances": Instances}] of the inputs' `height` and `width`.
-        variants: from an input to inputs that are resized or mirrored and have `transforms`, see detectron2's
-            `DatasetMapperTTA`.
+        model: detectron2's inputs -> [{"instances": Instances}] in the size that the inputs' `height` and `width` say.
+        variants: an input -> resized or mirrored inputs with the field `transforms`, as detectron2's `DatasetMapperTTA`
+            makes them.
         nms: merges the detections of all variants.
-        max_detections: kept per image.
+        max_detections: the most detections that an image gets.
     """
 
     def __init__(
@@ -32,10 +33,10 @@ class AugmentedDetector(nn.Module):
         self.variants = variants
         self.nms = nms
         self.max_detections = max_detections
-        self.training = model.training  # what evaluation puts back afterwards is the model's own
+        self.training = model.training  # evaluation restores the mode that it finds here, which must be the model's
 
     def forward(self, batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """As the model's in inference."""
+        """Inputs -> detections, as the model gives them in inference."""
         return [{"instances": self.detect(inputs)} for inputs in batched_inputs]
 
     def detect(self, inputs: dict) -> Instances:
@@ -52,7 +53,7 @@ class AugmentedDetector(nn.Module):
 
 
 def mirrored(instances: Instances) -> Instances:
-    """Detections with boxes and masks reflected left to right."""
+    """A copy of the detections, with boxes and masks reflected left to right."""
     x1, y1, x2, y2 = instances.pred_boxes.tensor.unbind(-1)
     width = instances.image_size[1]
     result = Instances(instances.image_size, **instances.get_fields())

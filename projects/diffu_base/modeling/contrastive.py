@@ -1,4 +1,4 @@
-"""An optional loss that tells classes apart in the decoder's queries, by pytorch_metric_learning (an extra)."""
+"""An optional loss that tells classes apart in the decoder's queries. It needs the package pytorch_metric_learning."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from .losses import MatchedPairs
 
 
 def metric_loss(name: str, **arguments: Any) -> nn.Module:
-    """A loss of pytorch_metric_learning, e.g. `SupConLoss`, imported when a config asks for it.
+    """Build a loss of pytorch_metric_learning, e.g. `SupConLoss`. The package is imported only when this is called.
 
     Raises:
         ValueError: the package is not installed, or has no such loss.
@@ -27,14 +27,15 @@ def metric_loss(name: str, **arguments: Any) -> nn.Module:
 
 
 class ContrastiveLoss(nn.Module):
-    """Draws queries of one class together and those of different classes apart, over the batch of a process.
+    """Draws the embeddings of queries of one class together, and those of different classes apart.
 
-    Queries without a ground truth take no part: they have no class.
+    The loss compares the matched queries of all images that a process has in a batch. Queries without a target have no
+    class and take no part.
 
     Args:
         metric: (embeddings (M, D), classes (M,)) -> the loss, see `metric_loss`.
-        embed_dim: C of the queries.
-        projection_dim: D of the embeddings, which are a linear projection of the queries.
+        embed_dim: C, the queries' channels.
+        projection_dim: D; the embeddings are a linear projection of the queries.
     """
 
     def __init__(self, metric: Callable[[Tensor, Tensor], Tensor], embed_dim: int = 256, projection_dim: int = 128):
@@ -43,6 +44,6 @@ class ContrastiveLoss(nn.Module):
         self.projection = nn.Linear(embed_dim, projection_dim)
 
     def forward(self, states: Tensor, pairs: MatchedPairs) -> Tensor:
-        """The mean loss () of the decoder's last states (B, Q, C), float32; 0 where nothing can be compared."""
+        """The mean loss (), float32, on the decoder's last states (B, Q, C); 0 if there is nothing to compare."""
         embeddings = self.projection(states[pairs.image, pairs.query]).float()
         return self.metric(embeddings, pairs.labels)

@@ -1,8 +1,8 @@
-"""The loss of a DETR: match every layer's predictions with the ground truths, compare the matched pairs."""
+"""The loss of a DETR: match every layer's predictions with the targets, then compare the matched pairs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -11,50 +11,89 @@ from torch import Tensor, nn
 from layers_diffu_detr.targets import Target
 
 from .losses import MatchedPairs, giou_loss, l1_loss
-from .matcher import Indices, Predictions
+from .matcher import Indices, LayerMatcher, LayerPredictions
+from .supervised_layer import ENCODER, LAST, SupervisedLayer, decoder_layers, predictions_by_layer
 
 ClassLoss = Callable[[Tensor, MatchedPairs], Tensor]
 PairWeights = Callable[[Tensor, MatchedPairs], Tensor]
 
-_CONTRASTIVE = "loss_contrastive"  # of the last layer alone
+BOX_LOSSES = ("loss_class", "loss_bbox", "loss_giou")
+_CONTRASTIVE = "loss_contrastive"
+
+
+class EncoderTargets(Protocol):
+    """Makes the targets of the encoder's proposals from an image's targets.
+
+    Attributes:
+        num_classes: a number of classes that the proposals' predictions may have besides K; None: they must have K.
+    """
+
+    num_classes: int | None
+
+    def __call__(self, targets: list[Target]) -> list[Target]:
+        """Targets of all images -> targets of their proposals; the given ones stay as they are."""
+        ...
 
 
 class ClassAgnosticTargets:
-    """Targets of one class: the proposals learn what is an object, not which (Deformable DETR, released DiffuDINO)."""
+    """Targets with the label 0: proposals learn whether there is an object, not which (Deformable DETR, DiffuDINO)."""
 
-    num_classes = 1  # the predictions may have no other
+    num_classes: int | None = 1
 
     def __call__(self, targets: list[Target]) -> list[Target]:
-        """Targets with every label 0; the given ones stay as they are."""
+        """See `EncoderTargets`."""
         return [{**t, "labels": torch.zeros_like(t["labels"])} for t in targets]
 
 
 class TargetsAsGiven:
-    """Targets with their own classes (DINO)."""
+    """Targets with their own labels: proposals also learn the class of the object (DINO)."""
 
-    num_classes = None  # as many as the criterion's
+    num_classes: int | None = None
 
     def __call__(self, targets: list[Target]) -> list[Target]:
+        """See `EncoderTargets`."""
         return targets
 
 
 class LayerCriterion(nn.Module):
-    """A criterion of a decoder's layers: the weights of its losses, given per kind, expanded to every layer.
+    """The base of criteria that compute losses layer by layer: it knows the weight of every loss.
+
+    Subclasses say which layers and losses they have. A config gives one weight per kind of loss, e.g. `loss_bbox`, and
+    the weight holds for all layers.
 
     Args:
-        weight_dict: weight per kind of loss, e.g. `loss_bbox`.
-        num_layers: decoder layers.
+        weight_dict: kind of loss -> weight. A kind that is missing here must not occur in training.
+        num_layers: number of decoder layers or heads.
 
     Attributes:
-        weight_dict: weight per name of loss, e.g. `loss_bbox_0`.
+        weight_dict: name of a loss, e.g. `loss_bbox_0` -> weight.
+
+    Raises:
+        ValueError: `weight_dict` has a kind of loss that the criterion does not compute.
     """
 
     def __init__(self, weight_dict: Mapping[str, float], num_layers: int):
         super().__init__()
         self.num_layers = num_layers
-        self.weight_dict = {
-            name + suffix: float(weight) for name, weight in weight_dict.items() for suffix in self.suffixes(name)
-        }
+        self.weight_dict: dict[str, float] = {}
+        known = set()
+        for layer in self.layers():
+            for loss in self.losses_of(layer):
+                key = layer.weight_key(loss)
+                known.add(key)
+                if key in weight_dict:
+                    self.weight_dict[layer.name(loss)] = float(weight_dict[key])
+        if unknown := sorted(weight_dict.keys() - known):
+            name = type(self).__name__
+            raise ValueError(f"criterion.weight_dict has {unknown}; the losses of {name} are {sorted(known)}")
+
+    def layers(self) -> Iterator[SupervisedLayer]:
+        """The layers that have losses."""
+        return decoder_layers(self.num_layers)
+
+    def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
+        """The kinds of loss that `layer` has."""
+        return BOX_LOSSES
 
     def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """The losses times their weights.
@@ -67,35 +106,30 @@ class LayerCriterion(nn.Module):
             raise ValueError(f"no weight for {missing}: weight_dict has {sorted(self.weight_dict)}")
         return {name: loss * self.weight_dict[name] for name, loss in losses.items()}
 
-    def suffixes(self, name: str) -> Iterator[str]:
-        """What is appended to `name`, a key of the config's weight_dict, in the names of losses."""
-        yield from ("", *(f"_{i}" for i in range(self.num_layers - 1)))
-
 
 class SetCriterion(LayerCriterion):
     """Losses of the decoder's layers and of the encoder's proposals.
 
     Args:
         num_classes: K.
-        matcher: has `match_layers`, see `HungarianMatcher`.
-        class_loss: from logits (B, Q, K) and `MatchedPairs` to the sum of the loss, see `losses`.
-        weight_dict: weight per kind of loss (`loss_class`, `loss_bbox`, `loss_giou`); expanded here to every layer.
-        num_layers: decoder layers, for the expansion.
-        encoder_targets: what the encoder's proposals are compared with, made from the targets; `num_classes` tells
-            whether fewer classes than K suffice for it.
-        pair_weights: from logits (B, Q, K) and pairs to how much each pair counts, (M,); None: all the same.
-        contrastive: from the last layer's states (B, Q, C) and its pairs to `loss_contrastive`; None: no such loss.
+        matcher: assigns targets to predictions, see `HungarianMatcher`.
+        class_loss: (logits (B, Q, K), `MatchedPairs`) -> sum of the class loss, see `losses`.
+        weight_dict: weights of `loss_class`, `loss_bbox`, `loss_giou` and, with `contrastive`, `loss_contrastive`.
+        num_layers: number of decoder layers.
+        encoder_targets: makes the proposals' targets.
+        pair_weights: (logits (B, Q, K), `MatchedPairs`) -> how much each pair counts, (M,); None: all the same.
+        contrastive: (the last layer's states (B, Q, C), its pairs) -> `loss_contrastive`; None: no such loss.
     """
 
     def __init__(
         self,
         *,
         num_classes: int,
-        matcher: nn.Module,
+        matcher: LayerMatcher,
         class_loss: ClassLoss,
         weight_dict: Mapping[str, float],
         num_layers: int,
-        encoder_targets: Callable[[list[Target]], list[Target]],
+        encoder_targets: EncoderTargets,
         pair_weights: PairWeights | None = None,
         contrastive: nn.Module | None = None,
     ):
@@ -107,48 +141,59 @@ class SetCriterion(LayerCriterion):
         self.pair_weights = pair_weights
         self.contrastive = contrastive
 
+    def layers(self) -> Iterator[SupervisedLayer]:
+        """The last decoder layer, the encoder, the other decoder layers."""
+        last, *others = super().layers()
+        yield from (last, ENCODER, *others)
+
+    def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
+        """As the base's; the contrastive loss belongs to the last decoder layer alone."""
+        return (*super().losses_of(layer), _CONTRASTIVE) if layer == LAST else super().losses_of(layer)
+
     def forward(
         self, outputs: dict[str, Any], targets: list[Target], dn_metas: dict[str, Any] | None = None
     ) -> dict[str, Tensor]:
-        """Unweighted scalar losses by name; every one is connected to the predictions, without targets too.
+        """Unweighted scalar losses by name. Each is connected to the predictions, even if there are no targets.
 
         Args:
-            outputs: `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4) of the last layer, the same of the others in the
-                list `aux_outputs`, of the proposals in `enc_outputs` (any number of queries); both optional. `states`
-                (B, Q, C) for the contrastive loss.
+            outputs: predictions in detrex's form: `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4) of the last layer;
+                in `aux_outputs` a list of the same of the other layers; in `enc_outputs` the same of the encoder's
+                proposals, of any number. The last two are optional. `states` (B, Q, C) for the contrastive loss.
             targets: per image `labels` (n,) int64 and `boxes` (n, 4) normalized cxcywh.
-            dn_metas: denoising predictions; of no use here, subclasses read them.
+            dn_metas: not used here; subclasses read the denoising queries' predictions from it.
 
         Raises:
             ValueError: `pred_logits` has not K classes.
         """
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for layer_losses in self.matched_losses(outputs, targets):
             losses.update(layer_losses)
         return losses
 
     def matched_losses(self, outputs: dict[str, Any], targets: list[Target]) -> Iterator[dict[str, Tensor]]:
-        """The losses of `forward`, layer by layer as each is computed, the last layer's first."""
-        layers = self._layers(outputs, targets)
-        for suffix, (predictions, _) in layers.items():
-            self._check_classes(predictions["pred_logits"], suffix)
+        """The losses of `SetCriterion.forward`, computed and yielded layer by layer, the last layer's first."""
+        layers = {layer: (predictions, targets) for layer, predictions in predictions_by_layer(outputs).items()}
+        if "enc_outputs" in outputs:
+            layers[ENCODER] = (outputs["enc_outputs"], self.encoder_targets(targets))
+        for layer, (predictions, _) in layers.items():
+            self._check_classes(predictions["pred_logits"], layer)
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in targets), outputs["pred_logits"].device)
         indices = self.matcher.match_layers(list(layers.values()))
-        for (suffix, (predictions, layer_targets)), layer_indices in zip(layers.items(), indices, strict=True):
+        for (layer, (predictions, layer_targets)), layer_indices in zip(layers.items(), indices, strict=True):
             layer_losses = self.layer_losses(predictions, layer_targets, layer_indices, self.pair_weights)
-            yield {name + suffix: loss / num_boxes for name, loss in layer_losses.items()}
+            yield {layer.name(loss): value / num_boxes for loss, value in layer_losses.items()}
         if self.contrastive is not None:
             pairs = gather_pairs(outputs["pred_boxes"], targets, indices[0])
-            yield {_CONTRASTIVE: self.contrastive(outputs["states"], pairs)}
+            yield {LAST.name(_CONTRASTIVE): self.contrastive(outputs["states"], pairs)}
 
     def layer_losses(
         self,
-        predictions: Predictions,
+        predictions: LayerPredictions,
         targets: list[Target],
         indices: Indices,
         pair_weights: PairWeights | None = None,
     ) -> dict[str, Tensor]:
-        """One layer's losses as sums, in float32 whatever the autocast."""
+        """Kind of loss -> its sum over one layer's predictions, float32 also under autocast."""
         logits = predictions["pred_logits"]
         pairs = gather_pairs(predictions["pred_boxes"].float(), targets, indices)
         if pair_weights is not None:
@@ -159,28 +204,15 @@ class SetCriterion(LayerCriterion):
             "loss_giou": giou_loss(pairs),
         }
 
-    def suffixes(self, name: str) -> Iterator[str]:
-        """As the base's, and the encoder's proposals; the contrastive loss is of the last layer alone."""
-        last, *others = super().suffixes(name)
-        yield from (last,) if name == _CONTRASTIVE else (last, "_enc", *others)
-
-    def _layers(self, outputs: dict[str, Any], targets: list[Target]) -> dict[str, tuple[Predictions, list[Target]]]:
-        """Suffix of the losses' names to what is compared, last layer first."""
-        layers = {"": (outputs, targets)}
-        layers |= {f"_{i}": (aux, targets) for i, aux in enumerate(outputs.get("aux_outputs", []))}
-        if "enc_outputs" in outputs:
-            layers["_enc"] = (outputs["enc_outputs"], self.encoder_targets(targets))
-        return layers
-
-    def _check_classes(self, logits: Tensor, suffix: str) -> None:
-        allowed = {self.num_classes, self.encoder_targets.num_classes if suffix == "_enc" else None}
+    def _check_classes(self, logits: Tensor, layer: SupervisedLayer) -> None:
+        allowed = {self.num_classes, self.encoder_targets.num_classes if layer == ENCODER else None}
         if logits.shape[-1] not in allowed:
-            where = "the encoder's pred_logits" if suffix == "_enc" else "pred_logits"
+            where = "the encoder's pred_logits" if layer == ENCODER else "pred_logits"
             raise ValueError(f"{where} has {logits.shape[-1]} classes; num_classes is {self.num_classes}")
 
 
 def gather_pairs(pred_boxes: Tensor, targets: list[Target], indices: Indices) -> MatchedPairs:
-    """Flatten per-image indices into the batch's pairs; `pred_boxes` is (B, Q, 4)."""
+    """Put the pairs of all images, which `indices` lists by image, one after another; `pred_boxes` is (B, Q, 4)."""
     image = torch.cat([torch.full_like(query, i) for i, (query, _) in enumerate(indices)])
     query = torch.cat([query for query, _ in indices])
     return MatchedPairs(
@@ -194,9 +226,10 @@ def gather_pairs(pred_boxes: Tensor, targets: list[Target], indices: Indices) ->
 
 
 def average_over_ranks(count: int, device: torch.device) -> Tensor:
-    """Mean of `count` over the processes, at least 1, as a scalar on `device`; does not wait for the device.
+    """The mean of `count` over all processes, but at least 1, as a scalar on `device`.
 
-    With gradients averaged over processes, losses divided by it are those of one process with all images.
+    Training averages gradients over processes. A loss that is divided by this mean therefore has the gradient that it
+    would have in a single process with all images. The function does not wait for the GPU.
     """
     mean = torch.full((), float(count), device=device)
     if dist.is_available() and dist.is_initialized():

@@ -1,7 +1,8 @@
-"""What detectors share: images and ground truth on their way in, noise, detections and pictures on their way out."""
+"""The base of all models: what a detector offers, and what it does with images, ground truth, noise and detections."""
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from detectron2.modeling import detector_postprocess
@@ -9,27 +10,53 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
-from layers_diffu_detr.ldm.ddim import DenoisingPass, NoiseSource, Prediction, Sampler
-from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
+from layers_diffu_detr.checkpoint_names import CheckpointNames
+from layers_diffu_detr.ldm.ddim import Sampler
+from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
+from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
 from layers_diffu_detr.postprocess import Detections, merge_passes, top_detections
 from layers_diffu_detr.targets import Target
 
+from .criterion import LayerCriterion
+
+INPUT_FORMATS = ("RGB", "BGR")
+
 
 class Detector(nn.Module):
-    """A detector that samples boxes; subclasses hold the network.
+    """A detector whose boxes a sampler denoises. Its attributes and methods are what tools, engine and checkpoints use.
+
+    Subclasses hold the network. They implement `forward` and `trajectory`, and set `backbone` and `criterion`.
 
     Args:
         num_classes: K.
-        sampler: how to infer, see `layers_diffu_detr.ldm.ddim.Sampler`.
+        num_boxes: Q, the number of boxes that the model denoises; a baseline's are its proposals. Configs call it
+            `num_queries` or `num_proposals`.
+        sampler: how the model infers, see `layers_diffu_detr.ldm.ddim.Sampler`.
         diffusion: the forward process; None for a baseline.
-        select_box_nums_for_evaluation: detections kept per image.
-        pixel_mean, pixel_std: of the backbone's training, in the order of `input_format`.
+        select_box_nums_for_evaluation: the most detections that an image gets.
+        pixel_mean, pixel_std: statistics of the images that the backbone was pre-trained on, per channel.
+        input_format: the order of the channels in `pixel_mean` and `pixel_std`, "RGB" or "BGR". A tensor does not show
+            the order of its channels: the caller must give images whose channels come in this one.
+
+    Attributes:
+        backbone: the network that comes with a pre-training. The optimizer gives it a learning rate of its own and
+            checkpoints may hold it alone; both know it by this name.
+        criterion: the losses, and their weights by name.
+
+    Raises:
+        ValueError: input_format is neither "RGB" nor "BGR".
     """
+
+    backbone: nn.Module
+    criterion: LayerCriterion
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(
         self,
         *,
         num_classes: int,
+        num_boxes: int,
         sampler: Sampler,
         diffusion: GaussianDiffusion | None,
         select_box_nums_for_evaluation: int,
@@ -38,7 +65,10 @@ class Detector(nn.Module):
         input_format: str,
     ):
         super().__init__()
+        if input_format not in INPUT_FORMATS:
+            raise ValueError(f"model.input_format is {input_format!r}; allowed are {' and '.join(INPUT_FORMATS)}")
         self.num_classes = num_classes
+        self.num_boxes = num_boxes
         self.sampler = sampler
         self.diffusion = diffusion
         self.select_box_nums_for_evaluation = select_box_nums_for_evaluation
@@ -46,8 +76,35 @@ class Detector(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(3, 1, 1), persistent=False)
 
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
+        """Detect, or in training compute losses.
+
+        Args:
+            batched_inputs: detectron2's dicts: `image` (3, H, W) in the order of channels `input_format`; in training
+                `instances` with `gt_boxes` (absolute xyxy), `gt_classes` and, for a model with masks, `gt_masks`;
+                `height` and `width` of the output; `image_id`, from which the sampler seeds the image's noise.
+
+        Returns:
+            In training the weighted losses by name. In inference [{"instances": Instances}] with `pred_boxes` (absolute
+            xyxy in the output's size), `scores`, `pred_classes` and, of a model with masks, `pred_masks`; best first.
+        """
+        raise NotImplementedError
+
+    def trajectory(self, batched_inputs: list[dict]) -> list[list[dict[str, Any]]]:
+        """Detect, and return what every pass was given and predicted, see `trajectories`.
+
+        Raises:
+            ValueError: the model has no diffusion.
+        """
+        raise NotImplementedError
+
+    def checkpoint_names(self) -> CheckpointNames:
+        """How checkpoints of this model may differ from it in their names; here they do not."""
+        return CheckpointNames()
+
     @property
     def device(self) -> torch.device:
+        """Where the model is."""
         return self.pixel_mean.device
 
     def preprocess(self, batched_inputs: list[dict]) -> list[Tensor]:
@@ -56,13 +113,17 @@ class Detector(nn.Module):
         return [(image - self.pixel_mean) / self.pixel_std for image in images]
 
     def prepare_targets(self, batched_inputs: list[dict]) -> list[Target]:
-        """Ground truth per image: `labels` (n,) int64 and `boxes` (n, 4), normalized cxcywh."""
+        """Each image's targets on the model's device, see `target_of`.
+
+        Raises:
+            ValueError: an input has no `instances`, or a class that is not among the model's.
+        """
         targets = []
         for inputs in batched_inputs:
             if "instances" not in inputs:
                 raise ValueError(f"training needs `instances` in every input; one has {sorted(inputs)}")
             instances = inputs["instances"]
-            for label in instances.gt_classes.unique().tolist():  # before the move: no wait for the device
+            for label in instances.gt_classes.unique().tolist():  # still on the CPU, so that no GPU is waited for
                 if not 0 <= label < self.num_classes:
                     raise ValueError(f"gt_classes has {label}; num_classes is {self.num_classes}")
             targets.append(
@@ -71,81 +132,102 @@ class Detector(nn.Module):
         return targets
 
     def target_of(self, instances: Instances) -> Target:
-        """One image's ground truth, where `instances` lie."""
+        """An image's targets: `labels` (n,) int64, `boxes` (n, 4) normalized cxcywh, on the device of `instances`."""
         height, width = instances.image_size
         boxes_abs = instances.gt_boxes.tensor
         boxes = box_xyxy_to_cxcywh(boxes_abs / boxes_abs.new_tensor([width, height, width, height]))
         return {"labels": instances.gt_classes, "boxes": boxes}
 
-    def noise_source(self, batched_inputs: list[dict], num_boxes: int) -> NoiseSource:
-        """What the sampler draws from for these images: by the sampler's seed and the images' ids, if it has a seed."""
-        seeds = None if self.sampler.seed is None else [_image_seed(self.sampler.seed, x) for x in batched_inputs]
-        return NoiseSource(self.diffusion, (len(batched_inputs), num_boxes, 4), self.device, seeds)
+    def noise_source(self, batched_inputs: list[dict]) -> NoiseSource | None:
+        """What the sampler draws noise from for these images; None for a baseline.
 
-    def prediction(self, logits: Tensor, boxes: Tensor, filters: Tensor | None = None) -> Prediction:
-        """What the sampler gets of a pass: logits (B, Q, K), boxes (B, Q, 4), and filters (B, Q, F) for masks."""
+        If the sampler has a seed, an image's noise depends on that seed and the image's id alone.
+        """
+        if self.diffusion is None:
+            return None
+        seeds = None
+        if self.sampler.seed is not None:
+            seeds = [_image_seed(self.sampler.seed, inputs) for inputs in batched_inputs]
+        return NoiseSource(self.diffusion, (len(batched_inputs), self.num_boxes, 4), self.device, seeds)
+
+    def prediction(self, logits: Tensor, boxes: Tensor, filters: Tensor | None = None) -> PassPrediction:
+        """What a pass returns to the sampler.
+
+        Args:
+            logits: (B, Q, K).
+            boxes: (B, Q, 4) normalized cxcywh.
+            filters: (B, Q, F), from which masks are made; None for a model without masks.
+        """
         scores, classes = logits.max(dim=-1)
-        # The detections take the logits' place: B · Q · K of them per pass would pile up until the last.
+        # The pass keeps its best detections and not its logits: those of all passes would need B · Q · K numbers each.
         detections = top_detections(logits, boxes, self.select_box_nums_for_evaluation, filters)
-        return Prediction(boxes, scores.float().sigmoid(), {"detections": detections, "classes": classes})
+        return PassPrediction(boxes, scores.float().sigmoid(), {"detections": detections, "classes": classes})
 
     def postprocess(
         self, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
     ) -> list[dict[str, Instances]]:
-        """Pool the passes' `detections`, suppress doubles, scale boxes to the output size."""
+        """Pool the detections of `passes`, suppress duplicates, and scale boxes to the output's size."""
         per_pass = [each.prediction.outputs["detections"] for each in passes]
         results = []
         for per_image, image, inputs in zip(zip(*per_pass, strict=True), images, batched_inputs, strict=True):
             detections = merge_passes(list(per_image), self.sampler.nms, self.select_box_nums_for_evaluation)
-            instances = _to_instances(detections, image.shape[-2:])
+            instances = _to_instances(detections, image.shape[-2], image.shape[-1])
             results.append({"instances": detector_postprocess(instances, *output_size(image, inputs))})
         return results
 
 
 def output_size(image: Tensor, inputs: dict) -> tuple[int, int]:
-    """Height and width of an input's detections: as it says, else those of `image` (3, H, W)."""
+    """Height and width in which an image's detections are wanted; if its input does not say, those of `image`."""
     return inputs.get("height", image.shape[-2]), inputs.get("width", image.shape[-1])
 
 
-def trajectories(passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]) -> list[list[dict]]:
-    """How each image's boxes came about, for pictures; `passes` have their `classes` (B, Q) among their outputs.
+def trajectories(
+    passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
+) -> list[list[dict[str, Any]]]:
+    """What each pass was given and predicted, image by image, for pictures.
+
+    Args:
+        passes: passes that started from noise, with predictions made by `Detector.prediction`.
+        images: (3, H_i, W_i) each.
+        batched_inputs: detectron2's dicts.
 
     Returns:
-        Per image, per pass: `t`; `boxes`, what the network saw, and `pred_boxes`, (Q, 4) absolute xyxy of the output
-        size; `scores` and `classes` (Q,), each query's best.
+        Per image and pass: `t`; `boxes`, which the network was given, and `pred_boxes`, which it predicted, (Q, 4)
+        absolute xyxy in the output's size; `scores` and `classes` (Q,), each query's best.
     """
     result = []
     for i, (image, inputs) in enumerate(zip(images, batched_inputs, strict=True)):
         height, width = output_size(image, inputs)
         size = torch.tensor([width, height, width, height], device=image.device)
-        result.append([])
+        of_image = []
         for each in passes:
-            scores, classes = each.prediction.confidence[i], each.prediction.outputs["classes"][i]
+            assert each.boxes is not None, "a pass that starts from proposals has no trajectory"
             boxes, pred_boxes = (box_cxcywh_to_xyxy(x[i]) * size for x in (each.boxes, each.prediction.boxes))
-            result[-1].append(
+            scores, classes = each.prediction.confidence[i], each.prediction.outputs["classes"][i]
+            of_image.append(
                 {"t": each.t, "boxes": boxes, "pred_boxes": pred_boxes, "scores": scores, "classes": classes}
             )
+        result.append(of_image)
     return result
 
 
-def as_outputs(layers: list[dict[str, Tensor]]) -> dict:
-    """Predictions by layer in detrex's form: the last layer's, the others' in `aux_outputs`."""
+def as_outputs(layers: list[dict[str, Tensor]]) -> dict[str, Any]:
+    """Predictions by layer in detrex's form: the last layer's, and those of the others in `aux_outputs`."""
     return {**layers[-1], "aux_outputs": layers[:-1]}
 
 
 def _image_seed(seed: int, inputs: dict) -> int:
-    """A seed of the image's own, from the sampler's seed and the image's id (its file name where it has none)."""
+    """The seed of an image's noise, from the sampler's seed and the image's id, or its file name if it has no id."""
     image_id = inputs.get("image_id", inputs.get("file_name", ""))
     return zlib.crc32(f"{seed}:{image_id}".encode())
 
 
-def _to_instances(detections: Detections, image_size: tuple[int, int]) -> Instances:
-    """Detections as Instances of a (height, width) image, boxes absolute xyxy, and `filters` if they have them."""
-    height, width = image_size
+def _to_instances(detections: Detections, height: int, width: int) -> Instances:
+    """An image's detections as `Instances` with absolute xyxy boxes, and with `filters` if the detections have them."""
     boxes = Boxes(detections.boxes_xyxy.float())
     boxes.scale(scale_x=width, scale_y=height)
     instances = Instances(
-        (int(height), int(width)), pred_boxes=boxes, scores=detections.scores.float(), pred_classes=detections.classes
+        (height, width), pred_boxes=boxes, scores=detections.scores.float(), pred_classes=detections.classes
     )
     if detections.filters is not None:
         instances.filters = detections.filters

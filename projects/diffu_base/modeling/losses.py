@@ -1,4 +1,4 @@
-"""Losses of set prediction. A classification loss is an object for the criterion's `class_loss` slot."""
+"""Losses of set prediction. Class losses are objects that fill the slot `class_loss` of a criterion."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from layers_diffu_detr.chunks import rows_at_a_time
 
 @dataclass(frozen=True)
 class MatchedPairs:
-    """The M pairs of a query and a target in one layer's batch.
+    """The M pairs of a query and a target that one layer's predictions have in a batch.
 
     Attributes:
-        image, query: (M,) int64, where the pair's prediction lies in (B, Q, ...).
-        target: (M,) int64, the target's place among those of its image.
-        labels: (M,) int64, the target's class.
+        image, query: (M,) int64, which prediction in (B, Q, ...) belongs to the pair.
+        target: (M,) int64, the number of the pair's target in its image.
+        labels: (M,) int64, the class of the pair's target.
         pred_boxes, target_boxes: (M, 4) normalized cxcywh, float32.
         weights: (M,) float32, how much each pair counts; None: all the same.
     """
@@ -34,21 +34,24 @@ class MatchedPairs:
 
     @property
     def entries(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Where the pairs' own classes lie in (B, Q, K)."""
+        """Indices into logits (B, Q, K): of each pair, the logit of its target's class."""
         return self.image, self.query, self.labels
 
     def overlap(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """`measure`, e.g. `paired_giou`, (M,) of predicted and target boxes."""
+        """How predicted and target boxes overlap, (M,), as `measure` says, e.g. `paired_giou`."""
         return measure(box_cxcywh_to_xyxy(self.pred_boxes), box_cxcywh_to_xyxy(self.target_boxes))
 
     def sum(self, values: Tensor) -> Tensor:
-        """Weighted sum of one value per pair, (M,)."""
+        """The sum of `values`, one per pair (M,), times the pairs' weights."""
         return (values if self.weights is None else values * self.weights).sum()
 
 
 class _Background(torch.autograd.Function):
-    """See `background_and_pairs`. With classes in thousands the logits are most of a training step's memory: here
-    nothing of their size is kept but they themselves, and their gradient is made once, pairs included."""
+    """Computes `background_and_pairs` and its gradient in little memory.
+
+    With thousands of classes, logits take most of the memory of a training step. This function keeps no other tensor of
+    their size for the backward pass, and makes one such tensor there: the gradient, with the pairs' part in it.
+    """
 
     @staticmethod
     def forward(ctx, logits: Tensor, gamma: float, detached: bool, *entries: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +74,7 @@ class _Background(torch.autograd.Function):
 
 
 def _rows(logits: Tensor) -> int:
-    """How many queries of `logits` (B, Q, K) make a chunk."""
+    """How many queries of `logits` (B, Q, K) to work on at a time."""
     return rows_at_a_time(logits.shape[0] * logits.shape[2], logits.device)
 
 
@@ -82,31 +85,32 @@ def _chunks(logits: Tensor) -> list[Tensor]:
 def background_and_pairs(
     pred_logits: Tensor, pairs: MatchedPairs, gamma: float, *, detached: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The loss p^γ · softplus(x) of every logit x, as if all were background, and the logits of the pairs.
+    """The loss that the logits would have if all were background, and the logits of the pairs.
 
-    A classification loss adds the pairs' difference; no tensor of one-hot targets, B · Q · K, is made.
+    The background loss of a logit x with p = sigmoid(x) is p^γ · softplus(x). A class loss computes from the pairs'
+    logits by how much the pairs change it. It needs no tensor of one-hot targets (B, Q, K) for that.
 
     Args:
         pred_logits: (B, Q, K) of any floating-point type.
-        pairs: tell which entries are no background.
-        gamma: of the weight p^γ.
-        detached: the weight is a constant for the gradient.
+        pairs: the pairs of queries and targets.
+        gamma: γ.
+        detached: True treats p^γ as a constant when computing gradients.
 
     Returns:
-        The sum () and the pairs' logits (M,), float32.
+        The background loss, summed over all logits, (), and the pairs' logits (M,), float32.
     """
     return _Background.apply(pred_logits, gamma, detached, *pairs.entries)
 
 
 class FocalLoss:
-    """Sigmoid focal loss (Lin et al. 2017): -α_t (1 - p_t)^γ log p_t, targets one-hot."""
+    """The sigmoid focal loss with one-hot targets (Lin et al. 2017): -α_t (1 - p_t)^γ log p_t."""
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
         self.alpha = alpha
         self.gamma = gamma
 
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
-        """Sum over all queries and classes of `pred_logits` (B, Q, K), not normalized."""
+        """The loss, summed over all queries and classes of `pred_logits` (B, Q, K)."""
         background, matched = background_and_pairs(pred_logits, pairs, self.gamma)
         positive = self.alpha * (-matched).sigmoid() ** self.gamma * F.softplus(-matched)
         negative = (1 - self.alpha) * matched.sigmoid() ** self.gamma * F.softplus(matched)
@@ -114,14 +118,15 @@ class FocalLoss:
 
 
 class VarifocalLoss:
-    """Varifocal loss (Zhang et al. 2021): cross entropy with the quality q of a pair's box as target.
+    """The varifocal loss (Zhang et al. 2021): a weighted cross entropy. A pair's target is the quality q of its box.
 
-    Weights: (1 - α) p^γ on negatives, q on pairs; p and q are detached.
+    The weight of a pair is q. The weight of any other logit, whose target is 0, is (1 - α) p^γ. The gradient treats
+    weights and targets as constants.
 
     Args:
-        alpha, gamma: of the negatives' weight.
-        quality: overlap of two (M, 4) corner boxes. The released models use the generalized IoU, which is negative
-            for pairs far apart: such a pair's weight and target are negative too.
+        alpha, gamma: α and γ.
+        quality: the overlap of two sets of corner boxes (M, 4). The released models use the generalized IoU. It is
+            negative for boxes that are far apart; weight and target of such a pair are then negative too.
     """
 
     def __init__(
@@ -132,20 +137,20 @@ class VarifocalLoss:
         self.quality = quality
 
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
-        """Sum over all queries and classes of `pred_logits` (B, Q, K), not normalized."""
+        """The loss, summed over all queries and classes of `pred_logits` (B, Q, K)."""
         background, matched = background_and_pairs(pred_logits, pairs, self.gamma, detached=True)
         quality = pairs.overlap(self.quality).detach()
-        # Cross entropy of a logit x with the soft target q: softplus(x) - q x.
+        # The cross entropy of a logit x with the target q is softplus(x) - q x.
         positive = quality * (F.softplus(matched) - quality * matched)
         negative = (1 - self.alpha) * matched.detach().sigmoid() ** self.gamma * F.softplus(matched)
         return (1 - self.alpha) * background + (positive - negative).sum()
 
 
 def l1_loss(pairs: MatchedPairs) -> Tensor:
-    """Sum of the absolute differences of predicted and target cx, cy, w, h, weighted."""
+    """The weighted sum of the absolute differences between predicted and target cx, cy, w, h."""
     return pairs.sum((pairs.pred_boxes - pairs.target_boxes).abs().sum(-1))
 
 
 def giou_loss(pairs: MatchedPairs) -> Tensor:
-    """Sum of 1 - GIoU of the pairs, weighted."""
+    """The weighted sum of the pairs' 1 - GIoU."""
     return pairs.sum(1 - pairs.overlap(paired_giou))

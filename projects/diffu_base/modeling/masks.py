@@ -1,4 +1,4 @@
-"""Masks on their way in, as ground truth, and on their way out, of detections with filters."""
+"""Masks of detectron2's `Instances`: the true ones for training, and those of detections."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,14 @@ from projects.diffu_base.modeling.detector import output_size
 
 
 def ground_truth_masks(instances: Instances, stride: int) -> Tensor:
-    """`gt_masks` where a mask feature of `stride` has its values, (n, h, w) bool.
+    """The true masks, read at the centres of a mask feature's cells.
+
+    Args:
+        instances: has `gt_masks`, as bit masks, polygons or a tensor.
+        stride: pixels per cell of the mask feature.
+
+    Returns:
+        (n, h, w) bool.
 
     Raises:
         ValueError: there are no `gt_masks`.
@@ -31,11 +38,15 @@ def add_masks(
     mask_head: DynamicMaskHead,
     stride: int,
 ) -> None:
-    """Put `pred_masks` in the place of the `filters` of each image's detections.
+    """Replace the field `filters` of each image's detections by `pred_masks`.
 
     Args:
-        mask_features: per image (C, H, W), at `stride`.
+        results: per image the `instances`, which this function changes.
+        mask_features: per image (C, H, W).
         images: (3, H_i, W_i) each, before padding.
+        batched_inputs: detectron2's dicts, which say in which size masks are wanted.
+        mask_head: makes the masks.
+        stride: pixels per cell of the mask features.
     """
     for result, feature, image, inputs in zip(results, mask_features, images, batched_inputs, strict=True):
         instances = result["instances"]
@@ -44,7 +55,7 @@ def add_masks(
             instances.filters,
             instances.pred_boxes.tensor,
             stride=stride,
-            image_size=tuple(image.shape[-2:]),
+            image_size=(image.shape[-2], image.shape[-1]),
             output_size=output_size(image, inputs),
         )
         instances.remove("filters")

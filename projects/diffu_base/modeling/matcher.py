@@ -1,4 +1,4 @@
-"""Bipartite matching of predictions and ground truths (DETR, eq. 1, with Deformable DETR's class cost)."""
+"""Bipartite matching of predictions and targets (DETR, eq. 1, with Deformable DETR's class cost)."""
 
 from collections.abc import Sequence
 
@@ -11,32 +11,34 @@ from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou
 from layers_diffu_detr.targets import Target, pad_targets
 
 # One layer's predictions: {"pred_logits": (B, Q, K), "pred_boxes": (B, Q, 4), ...}.
-Predictions = dict[str, Tensor]
-# Per image (query indices, target indices), both (m,) int64, m = min(Q, n) for a one-to-one matching.
+LayerPredictions = dict[str, Tensor]
+# Per image the indices of m queries and of the targets they are matched with, both (m,) int64. In a one-to-one matching
+# with n targets, m is min(Q, n).
 Indices = list[tuple[Tensor, Tensor]]
 
-_FIRST = 1e9  # far beyond any cost
+# The negative of this is the cost of pairs that must be matched before all others. No other cost comes near it.
+_FIRST = 1e9
 
 
 class LayerMatcher(nn.Module):
-    """Matches the layers of a decoder; subclasses say what a pair costs and how costs become an assignment."""
+    """Matches the layers of a decoder. Subclasses say what a pair costs, and how costs become an assignment."""
 
-    def forward(self, outputs: Predictions, targets: list[Target]) -> Indices:
+    def forward(self, outputs: LayerPredictions, targets: list[Target]) -> Indices:
         """Match one layer; see `match_layers`."""
         return self.match_layers([(outputs, targets)])[0]
 
     @torch.no_grad()
-    def match_layers(self, layers: Sequence[tuple[Predictions, list[Target]]]) -> list[Indices]:
-        """Match many layers and wait for the device once: all costs travel to the host together.
+    def match_layers(self, layers: Sequence[tuple[LayerPredictions, list[Target]]]) -> list[Indices]:
+        """Match all layers at once. Their costs travel to the host together, so that the GPU is waited for once.
 
         Args:
-            layers: one or more; per layer its predictions and what they are matched with. The criterion's order: the
-                last decoder layer, the other ones, the encoder's proposals.
+            layers: per layer its predictions and its targets. They come in the criterion's order: the last decoder
+                layer, the other ones, the encoder's proposals. There is at least one.
 
         Returns:
-            Per layer and image (query indices, target indices) on the predictions' device. A batch, an image or a
-            layer without targets gives empty tensors; more targets than queries leave targets unmatched. Predictions
-            that are not finite are matched before others, so that the losses are not finite either.
+            Per layer the `Indices`, on the predictions' device. An image without targets has empty ones. Of more
+            targets than queries, some stay without a query. Predictions that are not finite are matched before all
+            others, so that the losses are not finite either.
         """
         padded = {id(targets): pad_targets(targets)[:2] for _, targets in layers}
         costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
@@ -48,28 +50,32 @@ class LayerMatcher(nn.Module):
             indices.append([self.assign(cost[i, ..., : len(t["labels"])], most) for i, t in enumerate(targets)])
         return _to_device(indices, costs[0].device)
 
-    def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
-        """What assignments are made from, (B, ..., Q, N), for labels (B, N) and boxes (B, N, 4), padded with zeros."""
+    def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
+        """The costs of all pairs of a query and a target, (B, ..., Q, N). Subclasses may add quantities as dimensions.
+
+        Args:
+            outputs: the layer's predictions.
+            labels, boxes: the targets, (B, N) and (B, N, 4), padded with zeros.
+        """
         raise NotImplementedError
 
     def matches_per_target(self, num_layers: int) -> list[int]:
-        """How many queries at most a target of each layer is assigned to, in `match_layers`' order."""
+        """For each layer, in the order of `match_layers`, how many queries a target may be matched with."""
         return [1] * num_layers
 
     def assign(self, cost: Tensor, matches: int = 1) -> tuple[Tensor, Tensor]:
-        """One image's (query indices, target indices) from its cost (..., Q, n), on the host."""
+        """One image's indices of queries and of targets, from its costs (..., Q, n) on the host."""
         raise NotImplementedError
 
 
 class HungarianMatcher(LayerMatcher):
-    """The one-to-one assignment of queries to targets of least total cost.
+    """The one-to-one matching of queries and targets with the least total cost.
 
-    The cost of a pair is cost_class · focal + cost_bbox · L1 - cost_giou · GIoU, where focal is the focal loss of the
-    target's class being present minus the one of its being absent.
+    The cost of a pair is cost_class · focal + cost_bbox · L1 - cost_giou · GIoU; see `focal_cost` for the first term.
 
     Args:
         cost_class, cost_bbox, cost_giou: weights of the three terms.
-        alpha, gamma: the focal term's.
+        alpha, gamma: parameters of the focal loss.
 
     Raises:
         ValueError: all weights are 0.
@@ -92,8 +98,8 @@ class HungarianMatcher(LayerMatcher):
         self.alpha = alpha
         self.gamma = gamma
 
-    def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
-        """Cost (B, Q, N) of each query with each of its own image's targets: labels (B, N), boxes (B, N, 4)."""
+    def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
+        """The cost (B, Q, N) of each query with each target of its own image, see `LayerMatcher.cost`."""
         pred_boxes, boxes = outputs["pred_boxes"].float(), boxes.float()
         focal = focal_cost(outputs["pred_logits"], labels, self.alpha, self.gamma)
         l1 = (pred_boxes[:, :, None] - boxes[:, None]).abs().sum(-1)
@@ -101,10 +107,10 @@ class HungarianMatcher(LayerMatcher):
         return self.cost_class * focal + self.cost_bbox * l1 - self.cost_giou * giou
 
     def assign(self, cost: Tensor, matches: int = 1) -> tuple[Tensor, Tensor]:
-        """Solve one image's cost matrix (Q, n) on the host: (query indices, target indices).
+        """One image's indices of queries and of targets, from its costs (Q, n) on the host.
 
-        Every target gets the same number of queries: `matches`, or fewer where that were more than half of the queries,
-        but at least one if the queries suffice.
+        All targets get the same number of queries: `matches`, or as many as half of the queries allow if these are
+        fewer, but at least one. If there are more targets than queries, some targets get none.
         """
         num_queries, num_targets = cost.shape
         matches = max(1, min(matches, num_queries // max(1, 2 * num_targets)))
@@ -113,13 +119,15 @@ class HungarianMatcher(LayerMatcher):
 
 
 def focal_cost(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
-    """The focal loss of each target's class being present minus the one of its being absent, (B, Q, N).
+    """By how much matching a query with a target changes the query's focal loss, (B, Q, N).
+
+    It is the focal loss of the target's class if that class is present, minus the loss if it is absent.
 
     Args:
         logits: (B, Q, K).
         labels: (B, N).
     """
-    # Only the columns of classes that occur are worked on: N of the K.
+    # Of the K columns, only those of the N targets' classes are needed.
     logits = logits.gather(2, labels[:, None].expand(-1, logits.shape[1], -1)).float()
     prob = logits.sigmoid()
     positive = alpha * (1 - prob) ** gamma * F.softplus(-logits)
@@ -128,16 +136,16 @@ def focal_cost(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Te
 
 
 def matched_first(cost: Tensor) -> Tensor:
-    """The cost with what is not finite far below everything else.
+    """Give the pairs whose cost is not finite the lowest cost, so that they are matched.
 
-    It then shows in the losses, under their names and in every process, where training stops; an error here would leave
-    the other processes waiting.
+    The losses are then not finite either, and training stops with their names, in all processes. An error here would
+    stop this process alone and leave the others waiting.
     """
     return torch.where(cost.isfinite(), cost, -_FIRST)
 
 
 def _to_device(indices: list[Indices], device: torch.device) -> list[Indices]:
-    """Move all indices in one transfer."""
+    """Copy the indices of all layers and images to `device` in one transfer."""
     pairs = [torch.stack(pair) for layer in indices for pair in layer]
     moved = iter(torch.cat(pairs, dim=1).to(device).split([pair.shape[1] for pair in pairs], dim=1))
     return [[tuple(next(moved)) for _ in layer] for layer in indices]

@@ -1,1 +1,1 @@
-"""Model, matcher and criterion of DiffuDETR."""
+"""Meta-architecture, transformer and proposals of DiffuDETR and its baseline, Deformable DETR."""

@@ -1,11 +1,13 @@
 """The meta-architecture of the DETR family: images -> features -> memory -> proposals -> queries -> decoder -> boxes.
 
-Diffusion on or off, the stages are the same: a baseline's queries start from the proposals' boxes and pass the decoder
-once; a diffusion model's start from noise (in training: from diffused ground truth) and pass it once per DDIM step.
+A diffusion model and its baseline have the same stages. The baseline's queries start from the proposals' boxes and pass
+the decoder once. The diffusion model's queries start from noise and pass it once per step; in training they start from
+diffused ground truth and pass it once.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from detectron2.structures import ImageList, Instances
@@ -13,9 +15,12 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, predict, refine_boxes
 from layers_diffu_detr.denoising import DiffusedQueries
-from layers_diffu_detr.ldm.ddim import DenoisingPass, Prediction, Sampler
+from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
+from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
+from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
+from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 from projects.diffu_detr.modeling.proposals import Proposals
 from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memory
@@ -23,11 +28,16 @@ from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memo
 
 @dataclass
 class Queries:
-    """What the decoder starts from in training.
+    """What the decoder starts from in training: N queries, of which the last Q are matched with targets.
 
-    content: (B, N, C); boxes: (B, N, 4); t: (B,) int64, None without diffusion.
-    positions: (B, N, C), None where the decoder makes them from the boxes.
-    attn_mask: (N, N) bool, True where masked; dn_metas: detrex's dict, when contrastive denoising queries come first.
+    Attributes:
+        content: (B, N, C).
+        boxes: (B, N, 4) normalized cxcywh.
+        t: (B,) int64, each image's timestep; None for a baseline.
+        positions: (B, N, C); None where the decoder makes them from the boxes.
+        attn_mask: (N, N) bool, True where the row's query must not attend to the column's; None: all may.
+        dn_metas: how the denoising queries that come first are laid out, see `DenoisingQueries.metas`; None: there are
+            no denoising queries.
     """
 
     content: Tensor
@@ -35,7 +45,7 @@ class Queries:
     t: Tensor | None
     positions: Tensor | None = None
     attn_mask: Tensor | None = None
-    dn_metas: dict | None = None
+    dn_metas: dict[str, Any] | None = None
 
 
 class DiffuDETR(Detector):
@@ -46,13 +56,15 @@ class DiffuDETR(Detector):
         position_embedding: padding mask (B, H, W) -> (B, C, H, W).
         neck: backbone maps -> list of levels (B, C, H_l, W_l).
         transformer: see `DeformableTransformer`.
-        embed_dim, num_classes, num_queries: C, K, Q.
-        criterion: (outputs, targets, dn_metas) -> unweighted losses; has `weighted`.
-        sampler: how to infer: `SinglePass` (baselines) or `DDIMSampler`.
-        diffusion: the forward process; None makes the baseline.
-        diffused_queries: how ground truth becomes training queries; needed with `diffusion`.
-        select_box_nums_for_evaluation: detections kept per image.
-        pixel_mean, pixel_std: of the backbone's training, in the order of `input_format`.
+        embed_dim: C.
+        num_queries: Q.
+        criterion: (outputs, targets, dn_metas) -> unweighted losses, see `SetCriterion`.
+        sampler: `SinglePass` for a baseline, `DDIMSampler` for a diffusion model.
+        diffused_queries: makes training queries from targets; a baseline has none.
+        num_classes, diffusion, select_box_nums_for_evaluation, pixel_mean, pixel_std, input_format: see `Detector`.
+
+    Raises:
+        ValueError: some slots are filled as in a baseline, others as in a diffusion model.
     """
 
     def __init__(
@@ -65,7 +77,7 @@ class DiffuDETR(Detector):
         embed_dim: int,
         num_classes: int,
         num_queries: int,
-        criterion: nn.Module,
+        criterion: LayerCriterion,
         sampler: Sampler,
         diffusion: GaussianDiffusion | None = None,
         diffused_queries: DiffusedQueries | None = None,
@@ -76,6 +88,7 @@ class DiffuDETR(Detector):
     ):
         super().__init__(
             num_classes=num_classes,
+            num_boxes=num_queries,
             sampler=sampler,
             diffusion=diffusion,
             select_box_nums_for_evaluation=select_box_nums_for_evaluation,
@@ -88,61 +101,51 @@ class DiffuDETR(Detector):
         self.position_embedding = position_embedding
         self.neck = neck
         self.transformer = transformer
-        self.num_queries = num_queries
         self.criterion = criterion
         self.diffused_queries = diffused_queries
-        num_heads = transformer.decoder.num_layers + 1  # one per decoder layer, the last for the proposals
+        num_heads = transformer.decoder.num_layers + 1  # one per decoder layer, and the last for the proposals
         self.class_embed = nn.ModuleList(build_class_head(embed_dim, num_classes) for _ in range(num_heads))
         self.bbox_embed = nn.ModuleList(build_box_head(embed_dim) for _ in range(num_heads))
         transformer.decoder.class_embed = self.class_embed
         transformer.decoder.bbox_embed = self.bbox_embed
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
-        """Detect, or in training compute losses.
-
-        Args:
-            batched_inputs: detectron2's dicts: `image` (3, H, W); in training `instances` with `gt_boxes` (absolute
-                xyxy) and `gt_classes`; `height` and `width` of the output; `image_id`, which seeds the sampler's noise.
-
-        Returns:
-            In training the weighted losses by name, else [{"instances": Instances}] with `pred_boxes` (absolute xyxy of
-            the output size), `scores` and `pred_classes`, best first.
-        """
+        """Detect, or in training compute losses, see `Detector.forward`."""
         images = self.preprocess(batched_inputs)
         memory = self.encode(images)
-        proposals = self.propose(memory)
-        if self.training:
-            targets = self.prepare_targets(batched_inputs)
-            queries = self.prepare_queries(memory, proposals, targets)
-            outputs = self.decode(memory, queries)
-            outputs["enc_outputs"] = self.transformer.supervised(proposals)
-            return self.criterion.weighted(self.criterion(outputs, targets, queries.dn_metas))
-        return self.detect(memory, proposals, images, batched_inputs)
+        if not self.training:
+            return self.detect(memory, images, batched_inputs)
+        proposals = self.transformer.propose(memory, self.num_boxes)
+        targets = self.prepare_targets(batched_inputs)
+        queries = self.prepare_queries(memory, proposals, targets)
+        outputs, dn_metas = self.decode(memory, queries)
+        outputs["enc_outputs"] = self.transformer.supervised(proposals)
+        return self.criterion.weighted(self.criterion(outputs, targets, dn_metas))
 
-    def detect(
-        self, memory: Memory, proposals: Proposals | None, images: list[Tensor], batched_inputs: list[dict]
-    ) -> list[dict[str, Instances]]:
+    def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Sample, then pool the passes' detections."""
-        passes = self.sample(memory, proposals, batched_inputs)
+        passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
         return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
 
     def encode(self, images: list[Tensor]) -> Memory:
-        """Images to the encoder's memory."""
+        """Images -> the encoder's memory."""
         levels, valid_sizes = self.extract_features(images)
         return self.transformer.encode(levels, valid_sizes, self.position_embedding)
 
     def extract_features(self, images: list[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Backbone and neck.
+        """Apply backbone and neck.
 
-        In training the images are padded to one batch. In inference only images of equal size share one: convolutions
-        and the neck's group norm would see the padding, so that a detection would depend on the company of its image.
+        In training all images are padded to one batch. In inference only images of equal size share one, since an
+        image's detections must not depend on the others of its batch: convolutions and the neck's group norm would see
+        the padding.
 
         Returns:
             L maps (B, C, H_l, W_l), padded with zeros, and the valid height and width of each, (B, L, 2) int64 on the
             CPU.
         """
         groups = [list(range(len(images)))] if self.training else groups_by_size(images)
-        levels_of_group, valid_sizes = [], [None] * len(images)
+        levels_of_group: list[list[Tensor]] = []
+        valid_sizes: list[list[list[int]]] = [[]] * len(images)
         for group in groups:
             batch = ImageList.from_tensors([images[i] for i in group]).tensor
             levels = self.neck(self.backbone(batch))
@@ -154,26 +157,31 @@ class DiffuDETR(Detector):
         order = torch.tensor([i for group in groups for i in group]).argsort().to(self.device)
         return [pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], torch.tensor(valid_sizes)
 
-    def propose(self, memory: Memory) -> Proposals | None:
-        """The tokens that rank best; None in inference with diffused boxes and learned content, which read none."""
-        if not self.training and self.diffusion is not None and self.transformer.tgt_embed is not None:
+    def propose_for_inference(self, memory: Memory) -> Proposals | None:
+        """The proposals, or None if inference reads none, as with diffused boxes and learned content."""
+        if self.diffusion is not None and self.transformer.tgt_embed is not None:
             return None
-        return self.transformer.propose(memory, self.num_queries)
+        return self.transformer.propose(memory, self.num_boxes)
 
-    def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
-        """Training queries: from the proposals' boxes, or with diffusion from diffused ground truth."""
+    def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[Target]) -> Queries:
+        """Training queries. A baseline's boxes are those of the proposals, a diffusion model's are diffused targets."""
         content, positions = self.transformer.queries(memory, proposals)
-        if self.diffusion is None:
+        if self.diffusion is None or self.diffused_queries is None:
             return Queries(content, proposals.boxes.detach(), t=None, positions=positions)
-        boxes, t = self.diffused_queries(targets, self.num_queries, self.diffusion)
+        boxes, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
         return Queries(content, boxes, t, positions)
 
-    def decode(self, memory: Memory, queries: Queries) -> dict:
-        """Training's single decoder pass: detrex's `pred_logits`, `pred_boxes`, `aux_outputs`."""
-        return as_outputs(self.decode_layers(memory, queries))
+    def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Training's single pass of the decoder.
+
+        Returns:
+            The predictions of the queries that are matched with targets, in detrex's form, see `SetCriterion.forward`;
+            and detrex's `dn_metas` with those of the denoising queries, None if there are none.
+        """
+        return as_outputs(self.decode_layers(memory, queries)), None
 
     def decode_layers(self, memory: Memory, queries: Queries) -> list[dict[str, Tensor]]:
-        """Every decoder layer's `pred_logits` (B, N, K) and `pred_boxes` (B, N, 4)."""
+        """Every decoder layer's `pred_logits` (B, N, K), `pred_boxes` (B, N, 4) and `states` (B, N, C)."""
         states, refined = self.transformer.decode(
             memory,
             queries.content,
@@ -186,36 +194,37 @@ class DiffuDETR(Detector):
         return predict(states, references, self.class_embed, self.bbox_embed)
 
     def filters(self, states: Tensor) -> Tensor | None:
-        """What queries in `states` (B, Q, C) predict for masks, (B, Q, F); None for a model of boxes alone."""
+        """The masks' filters (B, Q, F), from queries' `states` (B, Q, C); None for a model without masks."""
         return None
 
     @torch.no_grad()
     def sample(self, memory: Memory, proposals: Proposals | None, batched_inputs: list[dict]) -> list[DenoisingPass]:
-        """Run the sampler; what depends on the images alone is computed once, before its first pass."""
+        """Run the sampler. What depends on the images alone is computed once, before the first pass."""
         content, positions = self.transformer.queries(memory, proposals)
         projected_values = self.transformer.project_values(memory)
 
-        def denoise(boxes: Tensor | None, t: Tensor | None) -> Prediction:
-            boxes = proposals.boxes if boxes is None else boxes
+        def denoise(boxes: Tensor | None, t: Tensor | None) -> PassPrediction:
+            if boxes is None:
+                assert proposals is not None  # a sampler without noise goes with a baseline, see _check_slots
+                boxes = proposals.boxes
             states, refined = self.transformer.decode(
                 memory, content, boxes, t, positions=positions, projected_values=projected_values
             )
             reference = refined[-1] if len(refined) else boxes
-            logits = self.class_embed[len(refined)](states[-1])  # the last layer's heads alone: no other is read
+            logits = self.class_embed[len(refined)](states[-1])  # inference reads no predictions but the last layer's
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
             return self.prediction(logits, pred_boxes, self.filters(states[-1]))
 
-        noise = None if self.diffusion is None else self.noise_source(batched_inputs, self.num_queries)
-        return self.sampler.run(denoise, self.diffusion, noise)
+        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs))
 
     @torch.no_grad()
-    def trajectory(self, batched_inputs: list[dict]) -> list[list[dict]]:
-        """How each image's boxes came about, see `trajectories`."""
+    def trajectory(self, batched_inputs: list[dict]) -> list[list[dict[str, Any]]]:
+        """Detect, and return what every pass was given and predicted, see `Detector.trajectory`."""
         if self.diffusion is None:
             raise ValueError("a model without diffusion has no denoising trajectory")
         images = self.preprocess(batched_inputs)
         memory = self.encode(images)
-        passes = self.sample(memory, self.propose(memory), batched_inputs)
+        passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
         return trajectories(passes, images, batched_inputs)
 
 
@@ -225,7 +234,7 @@ def _check_slots(
     transformer: DeformableTransformer,
     sampler: Sampler,
 ) -> None:
-    """Refuse slots of which one belongs to a diffusion model and the other to a baseline."""
+    """Refuse a model of which one slot is filled as in a diffusion model and another as in a baseline."""
     if (diffusion is None) != (diffused_queries is None):
         raise ValueError("model.diffusion and model.diffused_queries go together: set both, or neither for a baseline")
     if (diffusion is None) != (transformer.time_embed is None):

@@ -1,8 +1,9 @@
-"""The two-stage deformable transformer: features -> memory -> proposals, and the decoder's surroundings."""
+"""The two-stage deformable transformer: features -> memory -> proposals -> queries -> decoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -12,24 +13,28 @@ from layers_diffu_detr.ldm.timestep import TimestepEmbedding
 from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
-from projects.diffu_base.modeling.matcher import Predictions
+from projects.diffu_base.modeling.matcher import LayerPredictions
 
 from .proposals import Candidates, Proposals
 
-ProposalHeads = Callable[[Proposals, nn.Linear, nn.Module], Predictions]
+ProposalHeads = Callable[[Proposals, nn.Linear, nn.Module], LayerPredictions]
 
 
 @dataclass
 class Memory:
-    """The tokens of a batch of images: all levels flattened, finest first.
+    """The tokens of a batch of images: the cells of all levels one after another, finest level first.
 
-    tokens: (B, S, C). positions: (B, S, C), position and level embeddings.
-    padding_mask: (B, S) bool, True where padded; None when no image of the batch is padded.
-    spatial_shapes: (L, 2) int64, padded height and width; level_start_index: (L,) int64.
-    valid_ratios: (B, L, 2), the valid part of width and height.
-    centres: (B, S, 2), each token's centre (x, y), normalized to the valid part of its level.
-    levels: (S,) int64, each token's level.
-    sizes: per level padded height and width; valid_sizes: (B, L, 2) int64, the valid ones; both on the CPU.
+    Attributes:
+        tokens: (B, S, C).
+        positions: (B, S, C), the sum of position and level embedding.
+        padding_mask: (B, S) bool, True where padded; None if no image of the batch is padded.
+        spatial_shapes: (L, 2) int64, padded height and width of each level.
+        level_start_index: (L,) int64, where each level starts among the tokens.
+        valid_ratios: (B, L, 2), the valid part of width and height.
+        centres: (B, S, 2), the centre (x, y) of each token's cell, relative to the valid part of its level.
+        levels: (S,) int64, each token's level.
+        sizes: `spatial_shapes` as numbers.
+        valid_sizes: (B, L, 2) int64 on the CPU, valid height and width of each level.
     """
 
     tokens: Tensor
@@ -43,14 +48,8 @@ class Memory:
     sizes: list[list[int]]
     valid_sizes: Tensor
 
-    @property
-    def geometry(self) -> dict[str, Tensor]:
-        return dict(
-            spatial_shapes=self.spatial_shapes, level_start_index=self.level_start_index, valid_ratios=self.valid_ratios
-        )
-
     def maps(self) -> list[Tensor]:
-        """The tokens as L maps (B, C, H_l, W_l), finest first, 0 where padded."""
+        """The tokens as L maps (B, C, H_l, W_l), finest first; 0 where padded."""
         tokens = self.tokens
         if self.padding_mask is not None:
             tokens = tokens.masked_fill(self.padding_mask[..., None], 0.0)
@@ -59,7 +58,7 @@ class Memory:
 
 
 def build_pos_trans(embed_dim: int) -> nn.Linear:
-    """Deformable DETR's projection of a proposal box's sine embedding to query position and content, 2C -> 2C."""
+    """Deformable DETR's layer from a box's sine embedding (2C channels) to a query's position and content (2C)."""
     return nn.Linear(2 * embed_dim, 2 * embed_dim)
 
 
@@ -68,16 +67,16 @@ class DeformableTransformer(nn.Module):
 
     Args:
         encoder, decoder: see `layers_diffu_detr.transformer`.
-        num_feature_levels: levels L.
-        ranking: features (B, S, C) and class head -> which tokens become proposals, see `BestClassScore`.
-        supervision: what the criterion sees of the encoder, see `ChosenTokens`.
-        tgt_embed: learned content queries (Q rows); None: content is the proposals' features, detached.
-        pos_trans: content and fixed positions of the queries from the proposals' boxes, see `build_pos_trans`; for a
-            decoder that does not make positions itself.
+        num_feature_levels: L.
+        ranking: (features (B, S, C), class head) -> scores of the tokens, see `BestClassScore`.
+        supervision: decides which predictions the criterion gets of the encoder, see `ChosenTokens`.
+        tgt_embed: the queries' learned content (Q rows); None: the content comes from the proposals.
+        pos_trans: makes the queries' content and positions from the proposals' boxes, see `build_pos_trans`. For a
+            decoder that makes no positions itself.
         time_embed: embeds timesteps for a conditioned decoder; None for baselines.
 
     Raises:
-        ValueError: slots that go together are not set together, or two exclude each other.
+        ValueError: of two slots that belong together one is empty, or two slots are filled that exclude each other.
     """
 
     def __init__(
@@ -140,13 +139,14 @@ class DeformableTransformer(nn.Module):
             query_pos=memory.positions,
             query_key_padding_mask=memory.padding_mask,
             reference_points=memory.centres[:, :, None] * memory.valid_ratios[:, None],
-            **memory.geometry,
+            spatial_shapes=memory.spatial_shapes,
+            level_start_index=memory.level_start_index,
         )
         return replace(memory, tokens=tokens)
 
     def _flatten(self, features: list[Tensor], valid_sizes: Tensor, position_embedding: nn.Module) -> Memory:
         device = features[0].device
-        to_device = partial(Tensor.to, device=device, non_blocking=True)  # the host need not wait for the backbone
+        to_device = partial(Tensor.to, device=device, non_blocking=True)  # copies without waiting for the backbone
         shapes = torch.tensor([feature.shape[-2:] for feature in features])  # (L, 2)
         padded = bool((valid_sizes != shapes).any())
         valid_ratios = to_device((valid_sizes / shapes).flip(-1))
@@ -176,14 +176,16 @@ class DeformableTransformer(nn.Module):
 
     @property
     def proposal_heads(self) -> tuple[nn.Linear, nn.Module]:
-        """The class and the box head after those of the decoder's layers."""
-        return self.decoder.class_embed[self.decoder.num_layers], self.decoder.bbox_embed[self.decoder.num_layers]
+        """The class head and the box head of the proposals, which come after those of the decoder's layers."""
+        class_head = cast(nn.Linear, self.decoder.class_embed[self.decoder.num_layers])
+        return class_head, self.decoder.bbox_embed[self.decoder.num_layers]
 
     def propose(self, memory: Memory, num_queries: int) -> Proposals:
-        """The `num_queries` tokens that rank best, with boxes refined from a grid of side 0.05 · 2^level.
+        """The `num_queries` tokens with the largest scores.
 
-        A padded token is never preferred to one of the image; where an image has fewer tokens than queries, empty ones
-        fill up: the same whether it comes alone or padded in a batch.
+        Each token's box is refined from its grid box, a square of side 0.05 · 2^level around the token's centre.
+        Padding comes after all tokens of the image. If an image has fewer tokens than queries, empty tokens fill up. It
+        gets the same proposals alone and padded in a batch.
         """
         class_head, box_head = self.proposal_heads
         candidates = self._candidates(memory, num_queries)
@@ -194,7 +196,7 @@ class DeformableTransformer(nn.Module):
         return Proposals(chosen.features, chosen.boxes(box_head), candidates)
 
     def _candidates(self, memory: Memory, at_least: int) -> Candidates:
-        """All tokens, and empty ones where they are fewer than `at_least`."""
+        """All tokens, and empty ones if there are fewer than `at_least`."""
         boxes = torch.cat(
             [memory.centres, (0.05 * 2.0**memory.levels)[None, :, None].expand_as(memory.centres)], dim=-1
         )
@@ -208,27 +210,28 @@ class DeformableTransformer(nn.Module):
             in_image = F.pad(in_image, (0, missing))
         return Candidates(self.enc_output_norm(self.enc_output(features)), box_logits, in_image)
 
-    def supervised(self, proposals: Proposals) -> Predictions:
-        """The encoder's predictions for the criterion."""
+    def supervised(self, proposals: Proposals) -> LayerPredictions:
+        """The encoder's predictions that the criterion gets."""
         return self.supervision(proposals, *self.proposal_heads)
 
     def queries(self, memory: Memory, proposals: Proposals | None) -> tuple[Tensor, Tensor | None]:
-        """The queries' content (B, Q, C) and, unless the decoder makes them, their positions (B, Q, C).
+        """The queries' content (B, Q, C) and positions (B, Q, C); None for positions that the decoder makes itself.
 
-        Content is learned (`proposals` may then be None), or the proposals' features, detached, or with the positions
-        made from the proposals' boxes.
+        The content is learned; or it is made from the proposals' boxes, together with the positions; or it consists of
+        the proposals' features, which get no gradient from it. With learned content, `proposals` may be None.
         """
         if self.tgt_embed is not None:
             return self.tgt_embed.weight.expand(len(memory.tokens), -1, -1), None
-        if self.pos_trans is not None:
-            y_x_w_h = proposals.boxes.detach()[..., [1, 0, 2, 3]]  # embedded in the order x, y, w, h, as in detrex
+        assert proposals is not None, "queries without learned content need proposals"
+        if self.pos_trans is not None and self.pos_trans_norm is not None:
+            y_x_w_h = proposals.boxes.detach()[..., [1, 0, 2, 3]]  # gives the embedding detrex's order: x, y, w, h
             embedded = get_sine_pos_embed(y_x_w_h, self.embed_dim // 2)
             positions, content = self.pos_trans_norm(self.pos_trans(embedded)).chunk(2, dim=-1)
             return content, positions
         return proposals.features.detach(), None
 
     def project_values(self, memory: Memory) -> list[Tensor]:
-        """The decoder layers' projections of memory: computed once, they serve every `decode` of these images."""
+        """The decoder layers' projections of memory, which every `decode` of the same images can use."""
         return self.decoder.project_values(memory.tokens, memory.padding_mask)
 
     def decode(
@@ -242,10 +245,23 @@ class DeformableTransformer(nn.Module):
         attn_mask: Tensor | None = None,
         projected_values: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run the decoder on content (B, Q, C) and boxes (B, Q, 4) at timesteps t (B,); returns what it returns.
+        """Run the decoder.
 
-        `positions` (B, Q, C): the queries' positions, for a decoder that does not make them.
+        Args:
+            memory: the images.
+            content, boxes: (B, Q, C) and (B, Q, 4), the queries.
+            t: (B,), the images' timesteps; None: no timestep.
+            positions: (B, Q, C), for a decoder that makes no positions itself.
+            attn_mask: (Q, Q) bool, True where the row's query must not attend to the column's.
+            projected_values: from `project_values`; None: the decoder projects memory itself.
+
+        Returns:
+            States and boxes, see `DeformableTransformerDecoder.forward`.
         """
+        time_embed = None
+        if t is not None:
+            assert self.time_embed is not None, "the transformer was built without a timestep embedding"
+            time_embed = self.time_embed(t)
         return self.decoder(
             query=content,
             query_pos=positions,
@@ -253,7 +269,9 @@ class DeformableTransformer(nn.Module):
             key_padding_mask=memory.padding_mask,
             reference_points=boxes,
             attn_masks=[attn_mask, None],
-            time_embed=None if t is None else self.time_embed(t),
+            time_embed=time_embed,
             projected_values=projected_values,
-            **memory.geometry,
+            spatial_shapes=memory.spatial_shapes,
+            level_start_index=memory.level_start_index,
+            valid_ratios=memory.valid_ratios,
         )

@@ -1,1 +1,1 @@
-"""Model and criterion of DiffuDINO."""
+"""Models and criteria of DiffuDINO and its baseline DINO, with and without masks."""

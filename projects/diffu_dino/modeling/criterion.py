@@ -8,15 +8,26 @@ import torch
 from torch import Tensor
 
 from layers_diffu_detr.targets import Target
-from projects.diffu_base.modeling.criterion import SetCriterion, average_over_ranks
-from projects.diffu_base.modeling.matcher import Indices, Predictions
+from projects.diffu_base.modeling.criterion import BOX_LOSSES, SetCriterion, average_over_ranks
+from projects.diffu_base.modeling.matcher import Indices, LayerPredictions
+from projects.diffu_base.modeling.supervised_layer import SupervisedLayer, decoder_layers, predictions_by_layer
 
 
 class DINOCriterion(SetCriterion):
-    """`SetCriterion` with denoising losses (`loss_class_dn`, `loss_bbox_dn_0`, ...), which need no matching.
+    """`SetCriterion` with the losses of denoising queries (`loss_class_dn`, `loss_bbox_dn_0`, ...).
 
-    `weight_dict` has, besides the criterion's, `loss_class_dn`, `loss_bbox_dn` and `loss_giou_dn`.
+    These need no matching, since each query knows the target that it was made from. `weight_dict` has weights of their
+    own for them: `loss_class_dn`, `loss_bbox_dn` and `loss_giou_dn`.
     """
+
+    def layers(self) -> Iterator[SupervisedLayer]:
+        """As the set criterion's, and the denoising queries of every decoder layer."""
+        yield from super().layers()
+        yield from decoder_layers(self.num_layers, "denoising")
+
+    def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
+        """As the set criterion's; denoising queries have the losses of classes and boxes alone."""
+        return BOX_LOSSES if layer.kind == "denoising" else super().losses_of(layer)
 
     def forward(
         self, outputs: dict[str, Any], targets: list[Target], dn_metas: dict[str, Any] | None = None
@@ -25,44 +36,40 @@ class DINOCriterion(SetCriterion):
 
         Args:
             outputs, targets: as in `SetCriterion.forward`.
-            dn_metas: `output_known_lbs_bboxes` (predictions of the denoising queries, like `outputs`), `dn_num`
-                (number of groups), `single_padding` (queries in a group, positives first) and, where not every target
-                has denoising queries, the `targets` that have. None: there are no denoising queries, the losses are 0.
+            dn_metas: what detrex's DINO gives its criterion: `output_known_lbs_bboxes`, the denoising queries'
+                predictions, in the form of `outputs`; `dn_num`, the number of groups; `single_padding`, the number of
+                queries in a group, of which the first half is positive. Where not every target has denoising queries,
+                it also has `targets`, the ones that have. None: there are no denoising queries; their losses are 0.
         """
-        losses = {}
-        # Layer by layer: the two parts of a layer's logits are one tensor, which the backward pass so is done with
-        # before it comes to the next layer's.
-        for parts in zip_longest(
-            self.matched_losses(outputs, targets), self.denoising_losses(outputs, targets, dn_metas), fillvalue={}
-        ):
-            for layer_losses in parts:
-                losses.update(layer_losses)
+        losses: dict[str, Tensor] = {}
+        none: dict[str, Tensor] = {}
+        parts = self.matched_losses(outputs, targets), self.denoising_losses(outputs, targets, dn_metas)
+        # A layer's matching and denoising queries share one tensor of logits. With both losses of a layer computed
+        # before the next layer's, the backward pass comes to the two right after each other and then frees the tensor.
+        for matched, denoising in zip_longest(*parts, fillvalue=none):
+            losses.update(matched)
+            losses.update(denoising)
         return losses
 
     def denoising_losses(
         self, outputs: dict[str, Any], targets: list[Target], dn_metas: dict[str, Any] | None
     ) -> Iterator[dict[str, Tensor]]:
-        """The denoising queries' losses of `forward`, layer by layer as each is computed, the last layer's first."""
+        """The denoising queries' losses, computed and yielded layer by layer, the last layer's first."""
         if dn_metas is None:
-            dn_targets, layers, indices, groups = targets, _without_queries(outputs), _no_indices(outputs), 1
+            dn_targets, dn_outputs, indices, groups = targets, _without_queries(outputs), _no_indices(outputs), 1
         else:
-            dn_targets, layers = dn_metas.get("targets", targets), dn_metas["output_known_lbs_bboxes"]
+            dn_targets, dn_outputs = dn_metas.get("targets", targets), dn_metas["output_known_lbs_bboxes"]
             groups = dn_metas["dn_num"]
             indices = denoising_indices(dn_targets, groups, dn_metas["single_padding"])
-        # Reduced in every process in every iteration, since another process may have denoising queries.
+        # A process without denoising queries takes part too, since others may have some and wait for its number.
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in dn_targets), outputs["pred_logits"].device)
-        for suffix, predictions in [("_dn", layers), *_numbered("_dn", layers.get("aux_outputs", []))]:
+        for layer, predictions in predictions_by_layer(dn_outputs, "denoising").items():
             layer_losses = self.layer_losses(predictions, dn_targets, indices)
-            yield {name + suffix: loss / (num_boxes * groups) for name, loss in layer_losses.items()}
-
-    def suffixes(self, name: str) -> Iterator[str]:
-        if name.endswith("_dn"):
-            return (suffix for suffix in super().suffixes(name) if suffix != "_enc")
-        return super().suffixes(name)
+            yield {layer.name(loss): value / (num_boxes * groups) for loss, value in layer_losses.items()}
 
 
 def denoising_indices(targets: list[Target], groups: int, single_padding: int) -> Indices:
-    """Per image (positive queries, targets): query g · single_padding + j of group g is made from target j."""
+    """Each image's pairs: in group g, query g · single_padding + j is the positive one made from target j."""
     indices = []
     for t in targets:
         target = torch.arange(len(t["labels"]), device=t["labels"].device)
@@ -71,14 +78,10 @@ def denoising_indices(targets: list[Target], groups: int, single_padding: int) -
     return indices
 
 
-def _numbered(prefix: str, layers: list[Predictions]) -> list[tuple[str, Predictions]]:
-    return [(f"{prefix}_{i}", layer) for i, layer in enumerate(layers)]
-
-
 def _without_queries(outputs: dict[str, Any]) -> dict[str, Any]:
-    """`outputs` with no query left: their losses are 0, yet connected to the graph."""
+    """`outputs` with its queries left out. The losses of such predictions are 0, but connected to the model."""
 
-    def empty(layer: Predictions) -> Predictions:
+    def empty(layer: LayerPredictions) -> LayerPredictions:
         return {name: layer[name][:, :0] for name in ("pred_logits", "pred_boxes")}
 
     return {**empty(outputs), "aux_outputs": [empty(aux) for aux in outputs.get("aux_outputs", [])]}

@@ -1,22 +1,27 @@
 """DiffuDINO: the shared meta-architecture with contrastive denoising queries. Without diffusion it is DINO."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.denoising import ContrastiveDenoising
+from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.detector import as_outputs
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
-from projects.diffu_detr.modeling.transformer import Memory, Proposals
+from projects.diffu_detr.modeling.proposals import Proposals
+from projects.diffu_detr.modeling.transformer import Memory
 
 
 class DiffuDINO(DiffuDETR):
-    """DINO (Zhang et al. 2023) and its diffusion, DiffuDINO.
+    """DINO (Zhang et al. 2023) and, with diffusion, DiffuDINO.
 
     Args:
-        dn_number: denoising queries of each kind, positive and negative; 0 turns contrastive denoising off.
-        label_noise_ratio: half of it is the probability that a denoising query's label is another class.
-        box_noise_scale: size of the denoising queries' shifts, in half box sizes.
+        dn_number, label_noise_ratio, box_noise_scale: of the denoising queries, see `ContrastiveDenoising`.
         kwargs: see `DiffuDETR`.
+
+    Raises:
+        ValueError: the decoder has no `ref_point_head`, which denoising queries need for their positions.
     """
 
     def __init__(
@@ -28,7 +33,7 @@ class DiffuDINO(DiffuDETR):
                 "transformer.decoder.ref_point_head is None; contrastive denoising queries need it for their positions"
             )
         embed_dim = self.transformer.embed_dim
-        # The released DiffuDINO has one more row, of filler boxes; nothing reads it.
+        # The released DiffuDINO has a further row, for filler boxes. Nothing reads it.
         self.label_enc = nn.Embedding(self.num_classes + (self.diffusion is not None), embed_dim)
         self.denoising = ContrastiveDenoising(
             num_classes=self.num_classes,
@@ -37,12 +42,13 @@ class DiffuDINO(DiffuDETR):
             box_noise_scale=box_noise_scale,
         )
 
-    def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[dict[str, Tensor]]) -> Queries:
-        """The meta-architecture's queries, with denoising queries in front."""
+    def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[Target]) -> Queries:
+        """The meta-architecture's queries, with denoising queries before them."""
         queries = super().prepare_queries(memory, proposals, targets)
-        # Batches without objects have no denoising queries; every parameter still gets a gradient on every rank.
+        # In a batch without objects, which has no denoising queries, the label embedding must get a gradient too:
+        # DistributedDataParallel would wait for it.
         queries.content = queries.content + 0.0 * self.label_enc.weight.sum()
-        denoising = self.denoising(targets, self.label_enc, num_queries=self.num_queries)
+        denoising = self.denoising(targets, self.label_enc, num_queries=self.num_boxes)
         if denoising is None:
             return queries
         return Queries(
@@ -53,18 +59,17 @@ class DiffuDINO(DiffuDETR):
             dn_metas=denoising.metas,
         )
 
-    def decode(self, memory: Memory, queries: Queries) -> dict:
-        """As the meta-architecture's; the denoising queries' predictions go to `dn_metas`."""
+    def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """As the meta-architecture's. The denoising queries' predictions are called `output_known_lbs_bboxes`."""
         if queries.dn_metas is None:
             return super().decode(memory, queries)
-        sizes = [queries.content.shape[1] - self.num_queries, self.num_queries]
-        # Split rather than sliced: the gradient of each slice would be a tensor of both's size, and then their sum.
-        parts = [
+        sizes = [queries.content.shape[1] - self.num_boxes, self.num_boxes]
+        # Splitting has one gradient for both parts. Slicing would have two, each as large as both, and then add them.
+        parts: list[dict[str, tuple[Tensor, ...]]] = [
             {name: value.split(sizes, dim=1) for name, value in layer.items()}
             for layer in self.decode_layers(memory, queries)
         ]
         denoising, matching = (
             as_outputs([{name: value[part] for name, value in layer.items()} for layer in parts]) for part in (0, 1)
         )
-        queries.dn_metas["output_known_lbs_bboxes"] = denoising
-        return matching
+        return matching, {**queries.dn_metas, "output_known_lbs_bboxes": denoising}

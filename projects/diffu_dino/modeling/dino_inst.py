@@ -1,18 +1,22 @@
-"""DiffuDINO with masks: its queries also predict the filters of a dynamic mask head. Neither paper has it."""
+"""DiffuDINO with masks: its queries also predict the filters of a dynamic mask head. Neither paper has this model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from layers_diffu_detr.checkpoint_names import CheckpointNames
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
+from projects.diffu_base.modeling.criterion import PairWeights
 from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffu_base.modeling.masks import add_masks, ground_truth_masks
-from projects.diffu_base.modeling.matcher import Indices, Predictions
+from projects.diffu_base.modeling.matcher import Indices, LayerPredictions
+from projects.diffu_base.modeling.supervised_layer import SupervisedLayer
 from projects.diffu_detr.modeling.meta_arch import Queries
-from projects.diffu_detr.modeling.transformer import Memory, Proposals
+from projects.diffu_detr.modeling.transformer import Memory
 
 from .criterion import DINOCriterion
 from .dino import DiffuDINO
@@ -24,12 +28,13 @@ class DiffuDINOInst(DiffuDINO):
     Args:
         mask_branch: the finest levels of the encoder's memory -> the mask feature (B, C_m, H, W).
         mask_head: mask feature and filters -> masks.
-        controller: the states of the decoder's queries, of any layer -> filters (..., `mask_head.num_filters`).
+        controller: states of the decoder's queries, of any layer -> filters (..., `mask_head.num_filters`).
         mask_stride: pixels of an image per cell of the finest level.
         kwargs: see `DiffuDINO`.
-    """
 
-    added_parts = ("mask_branch", "controller")  # which weights of a DiffuDINO without masks do not have
+    Raises:
+        ValueError: the mask branch takes more levels than memory has.
+    """
 
     def __init__(
         self,
@@ -51,40 +56,47 @@ class DiffuDINOInst(DiffuDINO):
         self.controller = controller
         self.mask_stride = mask_stride
 
+    def checkpoint_names(self) -> CheckpointNames:
+        """Checkpoints of DiffuDINO, which has no masks, load too."""
+        return CheckpointNames(added_parts=("mask_branch", "controller"))
+
     def target_of(self, instances: Instances) -> Target:
-        """As DiffuDINO's, and `masks` (n, h, w) bool, sampled where the mask feature has its values."""
+        """As DiffuDINO's, and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
     def filters(self, states: Tensor) -> Tensor:
-        """(B, Q, F), of queries' states (B, Q, C)."""
+        """The filters (B, Q, F) of masks, predicted from queries' `states` (B, Q, C)."""
         return self.controller(states)
 
-    def decode(self, memory: Memory, queries: Queries) -> dict:
-        """As DiffuDINO's, and in every layer `filters` (B, Q, F) and the `mask_feature`; the denoising queries, whose
-        predictions are in `dn_metas`, have none."""
-        outputs = super().decode(memory, queries)
+    def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """As DiffuDINO's; every layer's predictions also have `filters` (B, Q, F) and the `mask_feature`.
+
+        The predictions of denoising queries do not have them.
+        """
+        outputs, dn_metas = super().decode(memory, queries)
         mask_feature = self.mask_branch(memory.maps())
         for layer in (outputs, *outputs["aux_outputs"]):
             layer.update(filters=self.filters(layer["states"]), mask_feature=mask_feature)
-        return outputs
+        return outputs, dn_metas
 
     @torch.no_grad()
-    def detect(
-        self, memory: Memory, proposals: Proposals | None, images: list[Tensor], batched_inputs: list[dict]
-    ) -> list[dict[str, Instances]]:
+    def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """As the meta-architecture's, and `pred_masks`."""
-        results = super().detect(memory, proposals, images, batched_inputs)
-        # Image by image, without padding, which the branch's convolutions would see.
-        maps, features = memory.maps(), []
-        for i, sizes in enumerate(memory.valid_sizes.tolist()):
-            own = [level[i : i + 1, :, :height, :width] for level, (height, width) in zip(maps, sizes, strict=True)]
-            features += self.mask_branch(own)
+        results = super().detect(memory, images, batched_inputs)
+        features = self._mask_features(memory)
         add_masks(results, features, images, batched_inputs, self.mask_head, self.mask_stride)
         return results
 
+    def _mask_features(self, memory: Memory) -> Iterable[Tensor]:
+        """Each image's mask feature (C_m, H, W), made without padding, which the branch's convolutions would see."""
+        maps = memory.maps()
+        for i, sizes in enumerate(memory.valid_sizes.tolist()):
+            own = [level[i : i + 1, :, :height, :width] for level, (height, width) in zip(maps, sizes, strict=True)]
+            yield from self.mask_branch(own)
+
 
 class DINOMaskCriterion(DINOCriterion):
-    """`DINOCriterion` with `loss_mask` of the matched queries of every decoder layer.
+    """`DINOCriterion` with `loss_mask` on the matched queries of every decoder layer.
 
     Args:
         mask_loss: see `MaskLoss`.
@@ -95,16 +107,20 @@ class DINOMaskCriterion(DINOCriterion):
         super().__init__(**kwargs)
         self.mask_loss = mask_loss
 
+    def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
+        """As DINO's; the queries of decoder layers also have masks."""
+        return (*super().losses_of(layer), "loss_mask") if layer.kind == "decoder" else super().losses_of(layer)
+
     def layer_losses(
-        self, predictions: Predictions, targets: list[Target], indices: Indices, *args
+        self,
+        predictions: LayerPredictions,
+        targets: list[Target],
+        indices: Indices,
+        pair_weights: PairWeights | None = None,
     ) -> dict[str, Tensor]:
-        """As the base's, and the masks' of predictions that have `filters` and `mask_feature`."""
-        losses = super().layer_losses(predictions, targets, indices, *args)
+        """As the set criterion's, and `loss_mask` if the predictions have `filters` and `mask_feature`."""
+        losses = super().layer_losses(predictions, targets, indices, pair_weights)
         if "filters" in predictions:
             filters, mask_feature = predictions["filters"], predictions["mask_feature"]
             losses["loss_mask"] = self.mask_loss.of_queries(filters, mask_feature, targets, indices)
         return losses
-
-    def suffixes(self, name: str) -> Iterator[str]:
-        """The encoder's proposals have no masks."""
-        return (suffix for suffix in super().suffixes(name) if (name, suffix) != ("loss_mask", "_enc"))

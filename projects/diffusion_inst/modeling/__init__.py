@@ -1,1 +1,1 @@
-"""Heads, criterion and models of DiffusionDet and DiffusionInst."""
+"""Models, heads, criteria and matcher of DiffusionDet and DiffusionInst."""

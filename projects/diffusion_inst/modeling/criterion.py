@@ -1,8 +1,8 @@
-"""DiffusionDet's criterion: every head's predictions matched by SimOTA; with masks, DiffusionInst's."""
+"""DiffusionDet's criterion, which matches every head's predictions by SimOTA, and DiffusionInst's, which adds masks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -10,35 +10,40 @@ from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.criterion import ClassLoss, LayerCriterion, average_over_ranks, gather_pairs
 from projects.diffu_base.modeling.losses import MatchedPairs, giou_loss
 from projects.diffu_base.modeling.mask_loss import MaskLoss
-from projects.diffu_base.modeling.matcher import Indices, LayerMatcher, Predictions
+from projects.diffu_base.modeling.matcher import Indices, LayerMatcher, LayerPredictions
+from projects.diffu_base.modeling.supervised_layer import LAST, SupervisedLayer, predictions_by_layer
 
 from .losses import corner_l1_loss
 
 
 @dataclass(frozen=True)
-class MatchedLayer:
-    """A head's predictions and what they are compared with.
+class MatchedHead:
+    """A head's predictions and the targets that they are compared with.
 
-    suffix: of its losses' names. indices: per image (query indices, target indices), the pairs one image after another.
-    count: pairs, their mean over the processes, at least 1.
+    Attributes:
+        layer: says which head it is; it names the losses.
+        predictions: the head's.
+        pairs: its pairs of queries and targets, one image's after another's.
+        indices: the same pairs by image.
+        count: the number of pairs, averaged over the processes, but at least 1.
     """
 
-    suffix: str
-    predictions: Predictions
+    layer: SupervisedLayer
+    predictions: LayerPredictions
     pairs: MatchedPairs
     indices: Indices
     count: Tensor
 
 
 class DynamicKCriterion(LayerCriterion):
-    """Losses of heads in series: class, L1 of corners and GIoU, each divided by the head's number of matched queries.
+    """Losses of heads in series: class, L1 of corners, GIoU, each divided by the head's number of matched queries.
 
     Args:
         num_classes: K.
-        num_layers: heads.
-        matcher: has `match_layers`, see `SimOTAMatcher`.
-        class_loss: from logits (B, Q, K) and `MatchedPairs` to a sum.
-        weight_dict: weight per kind of loss (`loss_class`, `loss_bbox`, `loss_giou`).
+        num_layers: number of heads.
+        matcher: assigns targets to predictions, see `SimOTAMatcher`.
+        class_loss: (logits (B, Q, K), `MatchedPairs`) -> sum of the class loss.
+        weight_dict: weights of `loss_class`, `loss_bbox` and `loss_giou`.
     """
 
     def __init__(
@@ -56,83 +61,95 @@ class DynamicKCriterion(LayerCriterion):
         self.class_loss = class_loss
 
     def forward(self, outputs: dict[str, Any], targets: list[Target]) -> dict[str, Tensor]:
-        """Unweighted scalar losses by name; every one is connected to the predictions, without targets too.
+        """Unweighted scalar losses by name. Each is connected to the predictions, even if there are no targets.
 
         Args:
-            outputs: `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4) normalized cxcywh of the last head, the same of
-                the others in the list `aux_outputs`; more for subclasses.
-            targets: per image `labels` (n,) int64 and `boxes` (n, 4) normalized cxcywh; more for subclasses.
+            outputs: `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4) normalized cxcywh of the last head, and in
+                `aux_outputs` a list of the same of the other heads.
+            targets: per image `labels` (n,) int64 and `boxes` (n, 4) normalized cxcywh.
         """
         return self.box_losses(self.match(outputs, targets))
 
-    def match(self, outputs: dict[str, Any], targets: list[Target]) -> list[MatchedLayer]:
-        """Every head's predictions with their pairs, the last head first."""
-        layers = {"": outputs} | {f"_{i}": aux for i, aux in enumerate(outputs["aux_outputs"])}
+    def match(self, outputs: dict[str, Any], targets: list[Target]) -> list[MatchedHead]:
+        """Match every head's predictions; the last head comes first."""
+        layers = predictions_by_layer(outputs)
         indices = self.matcher.match_layers([(predictions, targets) for predictions in layers.values()])
         matched = []
-        for (suffix, predictions), of_layer in zip(layers.items(), indices, strict=True):
+        for (layer, predictions), of_layer in zip(layers.items(), indices, strict=True):
             pairs = gather_pairs(predictions["pred_boxes"].float(), targets, of_layer)
             count = average_over_ranks(len(pairs.query), pairs.query.device)
-            matched.append(MatchedLayer(suffix, predictions, pairs, of_layer, count))
+            matched.append(MatchedHead(layer, predictions, pairs, of_layer, count))
         return matched
 
-    def box_losses(self, layers: list[MatchedLayer]) -> dict[str, Tensor]:
+    def box_losses(self, heads: list[MatchedHead]) -> dict[str, Tensor]:
         """The losses of classes and boxes."""
         losses = {}
-        for layer in layers:
+        for head in heads:
             sums = {
-                "loss_class": self.class_loss(layer.predictions["pred_logits"], layer.pairs),
-                "loss_bbox": corner_l1_loss(layer.pairs),
-                "loss_giou": giou_loss(layer.pairs),
+                "loss_class": self.class_loss(head.predictions["pred_logits"], head.pairs),
+                "loss_bbox": corner_l1_loss(head.pairs),
+                "loss_giou": giou_loss(head.pairs),
             }
-            losses.update({name + layer.suffix: loss / layer.count for name, loss in sums.items()})
+            losses.update({head.layer.name(loss): value / head.count for loss, value in sums.items()})
         return losses
+
+
+class SupervisedHeads(Protocol):
+    """Decides whether the masks of a head are supervised."""
+
+    def __call__(self, head: SupervisedLayer) -> bool: ...
 
 
 class EveryHead:
     """The masks of every head are supervised."""
 
-    def __call__(self, suffix: str) -> bool:
+    def __call__(self, head: SupervisedLayer) -> bool:
+        """See `SupervisedHeads`."""
         return True
 
 
 class LastHead:
     """The masks of the last head alone are supervised."""
 
-    def __call__(self, suffix: str) -> bool:
-        return suffix == ""
+    def __call__(self, head: SupervisedLayer) -> bool:
+        """See `SupervisedHeads`."""
+        return head == LAST
 
 
 class MaskCriterion(DynamicKCriterion):
-    """`DynamicKCriterion` with `loss_mask` on the heads' filters.
+    """`DynamicKCriterion` with `loss_mask`, on the masks that the heads' filters make.
 
     Args:
         mask_loss: see `MaskLoss`.
-        supervised: from the suffix of a head's losses to whether its masks are supervised, see `EveryHead`.
+        supervised: decides which heads' masks are supervised.
         kwargs: see `DynamicKCriterion`.
     """
 
-    def __init__(self, *, mask_loss: MaskLoss, supervised: Callable[[str], bool], **kwargs: Any):
+    def __init__(self, *, mask_loss: MaskLoss, supervised: SupervisedHeads, **kwargs: Any):
         super().__init__(**kwargs)
         self.mask_loss = mask_loss
         self.supervised = supervised
 
+    def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
+        """As the base's, and the masks'."""
+        return (*super().losses_of(layer), "loss_mask")
+
     def forward(self, outputs: dict[str, Any], targets: list[Target]) -> dict[str, Tensor]:
-        """Unweighted losses, as `DynamicKCriterion.forward`.
+        """Unweighted losses, as those of `DynamicKCriterion.forward`.
 
         Args:
             outputs: also `filters` (B, Q, F) of every head, and `mask_feature` (B, C, H, W).
-            targets: also `masks` (n, h, w) bool, at the mask feature's resolution, of the image before padding.
+            targets: also `masks` (n, h, w) bool: the image's masks, without padding, in the mask feature's resolution.
         """
-        layers = self.match(outputs, targets)
-        losses = self.box_losses(layers)
-        for layer in layers:
-            losses["loss_mask" + layer.suffix] = self.layer_mask_loss(layer, outputs["mask_feature"], targets)
+        heads = self.match(outputs, targets)
+        losses = self.box_losses(heads)
+        for head in heads:
+            losses[head.layer.name("loss_mask")] = self.head_mask_loss(head, outputs["mask_feature"], targets)
         return losses
 
-    def layer_mask_loss(self, layer: MatchedLayer, mask_feature: Tensor, targets: list[Target]) -> Tensor:
-        """The mean over a head's pairs; 0, yet connected, for a head whose masks are not supervised."""
-        filters = layer.predictions["filters"]
-        if not self.supervised(layer.suffix):
+    def head_mask_loss(self, head: MatchedHead, mask_feature: Tensor, targets: list[Target]) -> Tensor:
+        """The mean over the head's pairs; for a head whose masks are not supervised 0, but connected to its filters."""
+        filters = head.predictions["filters"]
+        if not self.supervised(head.layer):
             return 0.0 * filters.sum()
-        return self.mask_loss.of_queries(filters, mask_feature, targets, layer.indices) / layer.count
+        return self.mask_loss.of_queries(filters, mask_feature, targets, head.indices) / head.count

@@ -1,46 +1,62 @@
-"""DiffusionDet: boxes of noise, refined by heads that look into them (Chen et al. 2023)."""
+"""DiffusionDet: boxes start as noise, and heads that look into the boxes refine them (Chen et al. 2023)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from detectron2.modeling import Backbone
 from detectron2.structures import ImageList, Instances
-from torch import Tensor, nn
+from torch import Tensor
 
 from layers_diffu_detr.denoising import DiffusedQueries
-from layers_diffu_detr.ldm.ddim import DenoisingPass, Prediction, Sampler
+from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
+from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
 from projects.diffu_base.modeling.batching import groups_by_size
+from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 
 from .head import HeadSeries, RoIHead
 
+Result = TypeVar("Result")
+
 
 @dataclass
 class Scene:
-    """What is seen of a batch: the pyramid's maps (B, C, H_l, W_l) by name, the images' sizes (B, 4) as w, h, w, h."""
+    """What the heads look into.
+
+    Attributes:
+        maps: name -> (B, C, H_l, W_l), the feature pyramid of a batch of images.
+        sizes: (B, 4), each image's width, height, width, height.
+    """
 
     maps: dict[str, Tensor]
     sizes: Tensor
 
 
 class DiffusionDet(Detector):
-    """Detector that denoises boxes: features once per image, the heads once per step.
+    """Detector that denoises boxes. An image passes the backbone once and the heads once per step.
 
     Args:
-        backbone: images (B, 3, H, W) -> feature pyramid {name: (B, C, H_l, W_l)}, for sides that its
-            `size_divisibility` divides.
-        roi_head: the first head; the others are made like it.
-        embed_dim, num_classes, num_proposals, num_heads: C, K, Q and the number of heads.
+        backbone: images (B, 3, H, W) -> feature pyramid {name: (B, C, H_l, W_l)}. Its `size_divisibility` must divide
+            height and width.
+        roi_head: the first head; the others are copies of it.
+        embed_dim: C.
+        num_proposals: Q.
+        num_heads: number of heads.
         in_features: the maps that heads look into, finest first.
-        criterion: (outputs, targets) -> unweighted losses; has `weighted`.
-        sampler: how to infer, see `DDIMSampler`.
-        diffusion: the forward process.
-        diffused_queries: how ground truth becomes training boxes.
-        select_box_nums_for_evaluation: detections kept per image.
-        pixel_mean, pixel_std: of the backbone's training, in the order of `input_format`.
+        criterion: (outputs, targets) -> unweighted losses, see `DynamicKCriterion`.
+        sampler: how the model infers; it must start from noise, see `DDIMSampler`.
+        diffused_queries: makes training boxes from targets.
+        num_classes, diffusion, select_box_nums_for_evaluation, pixel_mean, pixel_std, input_format: see `Detector`.
+
+    Raises:
+        ValueError: num_proposals is below 1, the sampler starts from proposals, or the backbone lacks a map.
     """
+
+    diffusion: GaussianDiffusion
+    backbone: Backbone
 
     def __init__(
         self,
@@ -52,7 +68,7 @@ class DiffusionDet(Detector):
         num_proposals: int,
         num_heads: int,
         in_features: Sequence[str],
-        criterion: nn.Module,
+        criterion: LayerCriterion,
         sampler: Sampler,
         diffusion: GaussianDiffusion,
         diffused_queries: DiffusedQueries,
@@ -63,6 +79,7 @@ class DiffusionDet(Detector):
     ):
         super().__init__(
             num_classes=num_classes,
+            num_boxes=num_proposals,
             sampler=sampler,
             diffusion=diffusion,
             select_box_nums_for_evaluation=select_box_nums_for_evaluation,
@@ -72,8 +89,11 @@ class DiffusionDet(Detector):
         )
         if num_proposals < 1:
             raise ValueError(f"model.num_proposals is {num_proposals}; it must be at least 1")
+        if not sampler.needs_diffusion:
+            raise ValueError(
+                f"model.sampler is {type(sampler).__name__}; DiffusionDet takes a sampler that starts from noise"
+            )
         self.backbone = backbone
-        self.num_proposals = num_proposals
         self.in_features = list(in_features)
         strides = self.strides_of("in_features", in_features)
         self.head = HeadSeries(roi_head, num_heads, embed_dim=embed_dim, strides=strides)
@@ -81,31 +101,21 @@ class DiffusionDet(Detector):
         self.diffused_queries = diffused_queries
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
-        """Detect, or in training compute losses.
-
-        Args:
-            batched_inputs: detectron2's dicts: `image` (3, H, W); in training `instances` with `gt_boxes` (absolute
-                xyxy), `gt_classes` and, for masks, `gt_masks`; `height` and `width` of the output; `image_id`, which
-                seeds the sampler's noise.
-
-        Returns:
-            In training the weighted losses by name, else [{"instances": Instances}] with `pred_boxes` (absolute xyxy of
-            the output size), `scores`, `pred_classes` and, for masks, `pred_masks`; best first.
-        """
+        """Detect, or in training compute losses, see `Detector.forward`."""
         images = self.preprocess(batched_inputs)
         if not self.training:
             return self.by_size(images, batched_inputs, self.detect)
         scene = self.encode(images)
         targets = self.prepare_targets(batched_inputs)
-        boxes, t = self.diffused_queries(targets, self.num_proposals, self.diffusion)
+        boxes, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
         outputs = self.predict(scene, boxes, t)
         return self.criterion.weighted(self.criterion(outputs, targets))
 
     def strides_of(self, setting: str, names: Sequence[str]) -> list[int]:
-        """Pixels of the image per cell of the maps that `model.<setting>` names.
+        """For each map that `model.<setting>` names, how many pixels of the image a cell has.
 
         Raises:
-            ValueError: the backbone has no such map.
+            ValueError: the backbone lacks a map.
         """
         shapes = self.backbone.output_shape()
         if missing := [name for name in names if name not in shapes]:
@@ -113,51 +123,57 @@ class DiffusionDet(Detector):
         return [shapes[name].stride for name in names]
 
     def encode(self, images: list[Tensor]) -> Scene:
-        """Images, padded to one batch, to the feature pyramid."""
+        """Pad images to one batch and compute the feature pyramid."""
         batch = ImageList.from_tensors(images, self.backbone.size_divisibility).tensor
         sizes = [[width, height, width, height] for height, width in (image.shape[-2:] for image in images)]
         return Scene(self.backbone(batch), torch.tensor(sizes, dtype=torch.float32).to(self.device, non_blocking=True))
 
     def predict_heads(self, scene: Scene, boxes: Tensor, t: Tensor) -> list[dict[str, Tensor]]:
-        """Every head's predictions from boxes (B, Q, 4) at times (B,), see `HeadSeries`."""
+        """Every head's predictions from boxes (B, Q, 4) at timesteps t (B,), see `HeadSeries.forward`."""
         return self.head([scene.maps[name] for name in self.in_features], scene.sizes, boxes, t)
 
-    def predict(self, scene: Scene, boxes: Tensor, t: Tensor) -> dict:
-        """What the criterion sees: the last head's predictions, the others' in `aux_outputs`."""
+    def predict(self, scene: Scene, boxes: Tensor, t: Tensor) -> dict[str, Any]:
+        """What the criterion gets: the last head's predictions, and in `aux_outputs` those of the others."""
         return as_outputs(self.predict_heads(scene, boxes, t))
 
     @torch.no_grad()
-    def by_size(self, images: list[Tensor], batched_inputs: list[dict], detect: Callable) -> list:
-        """Results of `detect` in the order of the images, which share a batch if they are of equal size.
+    def by_size(
+        self,
+        images: list[Tensor],
+        batched_inputs: list[dict],
+        detect: Callable[[list[Tensor], list[dict]], list[Result]],
+    ) -> list[Result]:
+        """Apply `detect` to images of one size at a time, and return its results in the order of the images.
 
-        In padded company a region at the border would see padding, and an image's detections would not be its own.
+        If images of different sizes were padded to one batch, a region at an image's border would see the padding, and
+        detections would depend on the other images of the batch.
         """
-        results = [None] * len(images)
+        results: dict[int, Result] = {}
         for group in groups_by_size(images):
             found = detect([images[i] for i in group], [batched_inputs[i] for i in group])
-            for i, result in zip(group, found, strict=True):
-                results[i] = result
-        return results
+            results.update(zip(group, found, strict=True))
+        return [results[i] for i in range(len(images))]
 
     def detect(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Detections in images of one size."""
+        """Detect in images of one size."""
         passes = self.sample(self.encode(images), batched_inputs)
         return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
 
     @torch.no_grad()
     def sample(self, scene: Scene, batched_inputs: list[dict]) -> list[DenoisingPass]:
-        """Run the sampler on what is seen of the images."""
+        """Run the sampler."""
 
-        def denoise(boxes: Tensor, t: Tensor) -> Prediction:
+        def denoise(boxes: Tensor | None, t: Tensor | None) -> PassPrediction:
+            assert boxes is not None and t is not None  # __init__ refuses samplers that start from proposals
             last = self.predict_heads(scene, boxes, t)[-1]
             return self.prediction(last["pred_logits"], last["pred_boxes"], last.get("filters"))
 
-        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs, self.num_proposals))
+        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs))
 
-    def trajectory(self, batched_inputs: list[dict]) -> list[list[dict]]:
-        """How each image's boxes came about, see `trajectories`."""
+    def trajectory(self, batched_inputs: list[dict]) -> list[list[dict[str, Any]]]:
+        """Detect, and return what every pass was given and predicted, see `Detector.trajectory`."""
 
-        def trace(images: list[Tensor], inputs: list[dict]) -> list[list[dict]]:
+        def trace(images: list[Tensor], inputs: list[dict]) -> list[list[dict[str, Any]]]:
             return trajectories(self.sample(self.encode(images), inputs), images, inputs)
 
         return self.by_size(self.preprocess(batched_inputs), batched_inputs, trace)

@@ -1,11 +1,13 @@
-"""DiffusionInst: DiffusionDet whose boxes carry filters, which make masks of one feature per image (Gu et al. 2024)."""
+"""DiffusionInst (Gu et al. 2024): DiffusionDet whose heads also predict the filters of a dynamic mask head."""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from detectron2.structures import Instances
 from torch import Tensor
 
+from layers_diffu_detr.checkpoint_names import CheckpointNames
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.masks import add_masks, ground_truth_masks
@@ -20,7 +22,10 @@ class DiffusionInst(DiffusionDet):
         mask_branch: maps of the pyramid -> the mask feature (B, C_m, H, W).
         mask_head: mask feature and filters -> masks.
         mask_features: the maps that the branch takes, finest first.
-        kwargs: see `DiffusionDet`; its `roi_head` predicts `mask_head.num_filters` numbers.
+        kwargs: see `DiffusionDet`; its `roi_head` must predict `mask_head.num_filters` filters.
+
+    Raises:
+        ValueError: the branch takes another number of maps, or the strides of the maps do not double.
     """
 
     def __init__(
@@ -41,20 +46,27 @@ class DiffusionInst(DiffusionDet):
         self.mask_features = list(mask_features)
         self.mask_stride = strides[0]
 
+    def checkpoint_names(self) -> CheckpointNames:
+        """The released DiffusionInst holds its mask branch among its heads, and saves how often LVIS has each class."""
+        return CheckpointNames(
+            renamed={"head.mask_refine.": "mask_branch.refine.", "head.mask_head.": "mask_branch.tower."},
+            ignored={"criterion.fed_loss_cls_weights": "class frequencies, determined by the config"},
+        )
+
     def mask_feature(self, scene: Scene) -> Tensor:
-        """(B, C_m, H, W), at the finest of its maps' resolution."""
+        """The mask feature (B, C_m, H, W), in the resolution of the finest map that the branch takes."""
         return self.mask_branch([scene.maps[name] for name in self.mask_features])
 
-    def predict(self, scene: Scene, boxes: Tensor, t: Tensor) -> dict:
+    def predict(self, scene: Scene, boxes: Tensor, t: Tensor) -> dict[str, Any]:
         """As DiffusionDet's, and the `mask_feature`."""
         return {**super().predict(scene, boxes, t), "mask_feature": self.mask_feature(scene)}
 
     def target_of(self, instances: Instances) -> Target:
-        """As DiffusionDet's, and `masks` (n, h, w) bool, sampled where the mask feature has its values."""
+        """As DiffusionDet's, and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
     def detect(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Detections and their masks in images of one size."""
+        """Detect in images of one size, with masks."""
         scene = self.encode(images)
         passes = self.sample(scene, batched_inputs)
         results = self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)

@@ -1,4 +1,4 @@
-"""DiffusionDet's heads: each looks into its boxes and refines them, and hands boxes and features to the next."""
+"""DiffusionDet's heads. Each looks into the boxes that it is given, refines them, and gives them to the next head."""
 
 import copy
 import math
@@ -13,12 +13,12 @@ from layers_diffu_detr.bbox_embedd import build_class_head
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
 from layers_diffu_detr.ldm.timestep import SineTimestepEmbedding
 
-# As the released models were trained: a head scales a box by at most e to this.
+# The released models were trained with this bound: a head makes a box at most e^_SCALE_CLAMP times as wide or high.
 _SCALE_CLAMP = math.log(100000 / 16)
 
 
 class DynamicConv(nn.Module):
-    """A box's feature predicts two matrices that its region's cells pass through (Sparse R-CNN, Sun et al. 2021).
+    """Multiplies a region's cells with two matrices that the box's feature predicts (Sparse R-CNN, Sun et al. 2021).
 
     Args:
         embed_dim: C.
@@ -45,14 +45,14 @@ class DynamicConv(nn.Module):
 
 
 class RoIHead(nn.Module):
-    """One head: self-attention between boxes, dynamic convolution, FFN, the time's scale and shift, predictions.
+    """One head: self-attention between boxes, dynamic convolution, FFN, timestep conditioning, predictions.
 
     Args:
-        embed_dim, num_classes: C, K.
-        dynamic_conv: how features and regions interact.
+        embed_dim, num_classes: C and K.
+        dynamic_conv: lets a box's feature interact with its region.
         num_attention_heads, feedforward_dim, dropout: of self-attention and FFN.
-        num_class_layers, num_box_layers: linear layers before the class and before the box prediction.
-        num_filters: numbers predicted per box for its mask; 0: no masks.
+        num_class_layers, num_box_layers: number of linear layers before the class and before the box prediction.
+        num_filters: F, the number of filters for a box's mask; 0 for a model without masks.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class RoIHead(nn.Module):
 
         Args:
             regions: (B, Q, S, C), the S cells of each box's region.
-            features: (B, Q, C) of the head before; None in the first: the regions' means.
-            boxes_abs: (B, Q, 4) xyxy, those of the regions.
-            time_embed: (B, 4C).
+            features: (B, Q, C), from the head before; None for the first head, which takes the regions' means.
+            boxes_abs: (B, Q, 4) xyxy, the boxes of the regions.
+            time_embed: (B, 4C), each image's embedded timestep.
 
         Returns:
-            `pred_logits` (B, Q, K), `boxes_abs` (B, Q, 4) xyxy float32 and, for masks, `filters` (B, Q, num_filters);
-            and the features for the next head, (B, Q, C).
+            The predictions: `pred_logits` (B, Q, K), `boxes_abs` (B, Q, 4) xyxy float32 and, for masks, `filters`
+            (B, Q, F). The features (B, Q, C) for the next head.
         """
         features = regions.mean(dim=2) if features is None else features
         features = self.refine(features, regions)
@@ -114,7 +114,7 @@ class RoIHead(nn.Module):
         return predictions, features
 
     def refine(self, features: Tensor, regions: Tensor) -> Tensor:
-        """The boxes' features (B, Q, C) after attention to each other, to their regions, and the FFN."""
+        """The boxes' features (B, Q, C) after self-attention, the interaction with their regions, and the FFN."""
         attended, _ = self.self_attn(features, features, features, need_weights=False)
         features = self.norm1(features + self.dropout(attended))
         interaction = self.inst_interact(features.flatten(0, 1), regions.flatten(0, 1)).view_as(features)
@@ -124,13 +124,16 @@ class RoIHead(nn.Module):
 
 
 class HeadSeries(nn.Module):
-    """Heads in series, each with weights of its own; a head's boxes are constants to the next.
+    """Heads in series, each with weights of its own. A head's loss has no gradient for the head that made its boxes.
 
     Args:
-        head: the first one; the others are made like it.
-        num_heads: how many.
+        head: the first head; the others are copies of it.
+        num_heads: number of heads.
         embed_dim: C.
         strides: pixels of the image per cell of each map, finest first; powers of two.
+
+    Raises:
+        ValueError: num_heads is below 1.
     """
 
     def __init__(self, head: RoIHead, num_heads: int, *, embed_dim: int, strides: Sequence[int]):
@@ -156,16 +159,17 @@ class HeadSeries(nn.Module):
             maps: (B, C, H_l, W_l), finest first.
             sizes: (B, 4), each image's width, height, width, height.
             boxes: (B, Q, 4) normalized cxcywh.
-            t: (B,) int64.
+            t: (B,) int64, the images' timesteps.
 
         Returns:
-            Per head `pred_logits` (B, Q, K), `pred_boxes` (B, Q, 4) normalized cxcywh float32 and, where there are
-            masks, `filters`.
+            Per head `pred_logits` (B, Q, K), `pred_boxes` (B, Q, 4) normalized cxcywh float32 and, for masks, `filters`
+            (B, Q, F).
         """
         time_embed = self.time_mlp(t)
-        maps = [x.float() for x in maps]  # the pooler gives the boxes its maps' type: too coarse for half precision
+        maps = [x.float() for x in maps]  # the pooler rounds boxes to the maps' type, and half precision is too coarse
         sizes = sizes[:, None]
-        boxes_abs, features, layers = box_cxcywh_to_xyxy(boxes) * sizes, None, []
+        boxes_abs, features = box_cxcywh_to_xyxy(boxes) * sizes, None
+        layers = []
         for head in self.head_series:
             predictions, features = head(self.pool(maps, boxes_abs), features, boxes_abs, time_embed)
             boxes_abs = predictions.pop("boxes_abs")
@@ -174,7 +178,7 @@ class HeadSeries(nn.Module):
         return layers
 
     def pool(self, maps: list[Tensor], boxes_abs: Tensor) -> Tensor:
-        """The cells of each box's region, (B, Q, roi_size², C)."""
+        """The cells of each box's region, (B, Q, roi_size², C), read from the map that suits the box's size."""
         regions = self.pooler(maps, [Boxes(of_image) for of_image in boxes_abs])
         return regions.flatten(2).mT.unflatten(0, boxes_abs.shape[:2])
 

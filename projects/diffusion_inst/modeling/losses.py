@@ -1,37 +1,44 @@
-"""Losses that DiffusionDet and DiffusionInst have besides those of `diffu_base`."""
+"""Losses of DiffusionDet and DiffusionInst that other families do not have."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
+from projects.diffu_base.modeling.criterion import ClassLoss
 from projects.diffu_base.modeling.losses import MatchedPairs
 
 
 def corner_l1_loss(pairs: MatchedPairs) -> Tensor:
-    """Sum of the absolute differences of predicted and target corners, normalized, weighted."""
+    """The weighted sum of the absolute differences between the normalized corners of predicted and target boxes."""
     difference = box_cxcywh_to_xyxy(pairs.pred_boxes) - box_cxcywh_to_xyxy(pairs.target_boxes)
     return pairs.sum(difference.abs().sum(-1))
 
 
 class FederatedLoss(nn.Module):
-    """A class loss over a few classes at a time: those of the targets and others at random (LVIS; Zhou et al. 2021).
+    """A class loss on a few classes at a time: the targets' classes, and others drawn at random (Zhou et al. 2021).
 
-    In LVIS an image's annotations are complete for some of its classes only, and rare classes would otherwise learn
-    from negatives alone.
+    It is for LVIS, where rare classes would hardly learn anything but that they are absent, and where an image's
+    annotations are complete for some of the classes alone.
 
     Args:
-        class_loss: from logits (B, Q, C) and `MatchedPairs` to a sum.
-        image_counts: (K,) images that hold each class.
-        num_sampled: classes that count at a time, the background, which has no logit, among them, as released.
-        power: classes are drawn by their count to this power.
+        class_loss: (logits (B, Q, C), `MatchedPairs`) -> sum of the class loss.
+        image_counts: (K,), the number of images that hold each class.
+        num_sampled: how many classes count at a time. As in the released code, one of them is the background, which has
+            no logit.
+        power: a class is drawn with a probability proportional to its count to this power.
+
+    Raises:
+        ValueError: num_sampled is below 2.
     """
+
+    weights: Tensor
 
     def __init__(
         self,
-        class_loss: Callable[[Tensor, MatchedPairs], Tensor],
+        class_loss: ClassLoss,
         image_counts: Sequence[int],
         *,
         num_sampled: int = 50,
@@ -46,7 +53,7 @@ class FederatedLoss(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
-        """Sum over all queries and the drawn classes of `pred_logits` (B, Q, K).
+        """The loss, summed over all queries and the drawn classes of `pred_logits` (B, Q, K).
 
         Raises:
             ValueError: there are not K image counts.
@@ -60,7 +67,7 @@ class FederatedLoss(nn.Module):
         return self.class_loss(pred_logits[..., classes], replace(pairs, labels=place[pairs.labels]))
 
     def draw(self, labels: Tensor) -> Tensor:
-        """The classes that count: those in `labels` (M,), and others up to `num_sampled` with the background."""
+        """The classes that count: those in `labels` (M,), and drawn ones, so that there are num_sampled - 1 in all."""
         present = labels.unique()
         weights = self.weights.index_fill(0, present, 0)
         others = min(self.num_sampled - 1 - len(present), int(weights.count_nonzero()))

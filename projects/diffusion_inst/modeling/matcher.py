@@ -1,28 +1,32 @@
-"""SimOTA: how many queries a target gets follows from how well they already fit it (YOLOX, Ge et al. 2021)."""
+"""SimOTA (YOLOX, Ge et al. 2021): the better the queries already fit a target, the more of them it gets."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou, pairwise_iou
-from projects.diffu_base.modeling.matcher import LayerMatcher, Predictions, focal_cost, matched_first
+from projects.diffu_base.modeling.matcher import LayerMatcher, LayerPredictions, focal_cost, matched_first
 
-# Beyond any sum of the other terms, and beyond that again.
+# Added to the costs of bad pairs. The first is larger than any sum of the other terms, the second larger than both.
 _OUTSIDE_BOX, _OUTSIDE_ALL = 100.0, 10000.0
 
 
 class SimOTAMatcher(LayerMatcher):
-    """Each target takes its k cheapest queries, k the sum of its best IoUs, rounded down; a query serves one.
+    """Matches each target with its k cheapest queries. A query is matched with one target at most.
 
-    The cost of a pair is cost_class · focal + cost_bbox · L1 (of normalized corners) - cost_giou · GIoU. Pairs whose
-    query has its centre outside the target's box come after all others, and queries outside the surroundings of every
-    target after those.
+    k is the sum of the target's best IoUs, rounded down, but at least 1. The cost of a pair is cost_class · focal +
+    cost_bbox · L1 - cost_giou · GIoU, where L1 is that of normalized corners; see `focal_cost` for the first term.
+    Pairs in which the query's centre lies outside the target's box come after all others. Queries whose centre lies
+    outside the surroundings of all targets come last.
 
     Args:
         cost_class, cost_bbox, cost_giou: weights of the three terms.
-        alpha, gamma: the focal term's.
+        alpha, gamma: parameters of the focal loss.
         candidates: how many IoUs are summed.
-        radius: a target's surroundings reach so many of its widths and heights from its centre.
+        radius: a target's surroundings reach this many box widths and heights from its centre.
+
+    Raises:
+        ValueError: candidates is below 1.
     """
 
     def __init__(
@@ -47,8 +51,8 @@ class SimOTAMatcher(LayerMatcher):
         self.candidates = candidates
         self.radius = radius
 
-    def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
-        """Cost and IoU (B, 2, Q, N) of each query with each of its own image's targets."""
+    def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
+        """Cost and IoU (B, 2, Q, N) of each query with each target of its own image, see `LayerMatcher.cost`."""
         pred_boxes, boxes = outputs["pred_boxes"].float(), boxes.float()
         pred_xyxy, target_xyxy = box_cxcywh_to_xyxy(pred_boxes), box_cxcywh_to_xyxy(boxes)
         cost = self.cost_class * focal_cost(outputs["pred_logits"], labels, self.alpha, self.gamma)
@@ -61,9 +65,9 @@ class SimOTAMatcher(LayerMatcher):
         return torch.stack([cost, pairwise_iou(pred_xyxy, target_xyxy)], dim=1)
 
     def assign(self, cost: Tensor, matches: int = 1) -> tuple[Tensor, Tensor]:
-        """One image's (query indices, target indices), queries ascending, from cost and IoU (2, Q, n), on the host.
+        """One image's indices of queries, ascending, and of targets, from costs and IoUs (2, Q, n) on the host.
 
-        Every target gets a query while there are any.
+        Every target gets a query as long as there are queries left. `matches` is not used.
         """
         cost, iou = cost
         num_queries, num_targets = cost.shape

@@ -13,14 +13,13 @@ from layers_diffu_detr.ldm.ddim import (
     FixedRenewal,
     FreshNoise,
     LastPass,
-    NoiseSource,
-    Prediction,
     ReleasedUpdate,
     SinglePass,
     TimeRenewal,
     ddim_times,
 )
-from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
+from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
+from layers_diffu_detr.ldm.passes import PassPrediction
 from layers_diffu_detr.ldm.schedule import cosine_betas, linear_betas, sqrt_betas, sqrt_linear_betas
 
 CPU = torch.device("cpu")
@@ -43,7 +42,7 @@ class Recorder:
     def __call__(self, boxes, t):
         self.boxes.append(boxes)
         self.times.append(t.tolist())
-        return Prediction(torch.full_like(boxes, 0.4), torch.full(boxes.shape[:2], self.confidence), None)
+        return PassPrediction(torch.full_like(boxes, 0.4), torch.full(boxes.shape[:2], self.confidence), None)
 
 
 # ---- times ----
@@ -179,7 +178,7 @@ def test_queries_at_or_below_the_threshold_restart_from_fresh_noise_and_the_othe
     def denoise(boxes, t):
         seen.append(boxes)
         confidence = torch.tensor([[0.9, 0.5, 0.1, 0.51, 0.0]]).expand(2, -1)
-        return Prediction(torch.full_like(boxes, 0.4), confidence, None)
+        return PassPrediction(torch.full_like(boxes, 0.4), confidence, None)
 
     draws = [torch.randn(2, 5, 4) for _ in range(3)]
     queue = iter(draws)

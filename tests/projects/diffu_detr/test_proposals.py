@@ -13,7 +13,7 @@ from projects.diffu_detr.modeling.proposals import (
     ChosenObjectness,
     ChosenTokens,
     EveryToken,
-    FirstClassScore,
+    ObjectnessScore,
     Proposals,
 )
 
@@ -62,10 +62,10 @@ def test_the_logits_of_all_tokens_never_exist_at_once(candidates, class_head, mo
 
 def test_the_first_class_score_reads_one_column(candidates, class_head):
     expected = class_head(candidates.features)[..., 0]
-    assert_close(FirstClassScore()(candidates.features, class_head), expected)
+    assert_close(ObjectnessScore()(candidates.features, class_head), expected)
     with torch.no_grad():
         class_head.weight[1:] = class_head.bias[1:] = float("nan")
-    assert_close(FirstClassScore()(candidates.features, class_head), expected)
+    assert_close(ObjectnessScore()(candidates.features, class_head), expected)
 
 
 def test_the_criterion_sees_the_chosen_tokens_or_their_first_class(candidates, class_head, box_head):

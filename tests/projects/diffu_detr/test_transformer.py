@@ -5,12 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from layers_diffu_detr.bbox_embedd import (
-    ScaleShiftConditioning,
-    build_box_head,
-    build_class_head,
-    build_ref_point_head,
-)
+from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, build_ref_point_head
+from layers_diffu_detr.conditioning import ScaleShiftConditioning
 from layers_diffu_detr.ldm.timestep import TimestepEmbedding
 from layers_diffu_detr.position_embedding import PositionEmbeddingSine, get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder

@@ -33,14 +33,31 @@ def test_denoising_queries_do_not_reach_the_matching_ones(models, name):
         torch.manual_seed(0)
         queries = model.prepare_queries(memory, proposals, model.prepare_targets(inputs))
         assert queries.dn_metas["single_padding"] == 6 and queries.content.shape[1] == 33 * 6 + QUERIES
-        outputs = model.decode(memory, queries)
+        outputs, _ = model.decode(memory, queries)
         queries.content, queries.boxes = queries.content[:, -QUERIES:], queries.boxes[:, -QUERIES:]
         queries.attn_mask = queries.dn_metas = None
-        alone = model.decode(memory, queries)
+        alone, dn_metas = model.decode(memory, queries)
+    assert dn_metas is None
     for layer, expected in zip([outputs, *outputs["aux_outputs"]], [alone, *alone["aux_outputs"]], strict=True):
         assert layer["pred_boxes"].shape == (2, QUERIES, 4)
         assert_close(layer["pred_logits"], expected["pred_logits"], rtol=1e-4, atol=1e-4)
         assert_close(layer["pred_boxes"], expected["pred_boxes"], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", MODELS)
+def test_decoding_returns_the_denoising_predictions_and_leaves_its_arguments_alone(models, name):
+    model = models[name]
+    inputs = [image(64, 96, 0, count=3), image(64, 96, 1, count=1)]
+    memory = model.encode(model.preprocess(inputs))
+    proposals = model.transformer.propose(memory, QUERIES)
+    queries = model.prepare_queries(memory, proposals, model.prepare_targets(inputs))
+    before = dict(queries.dn_metas)
+    _, dn_metas = model.decode(memory, queries)
+    assert queries.dn_metas == before and dn_metas.items() >= before.items()
+    predictions = dn_metas["output_known_lbs_bboxes"]
+    for layer in (predictions, *predictions["aux_outputs"]):
+        assert layer["pred_logits"].shape == (2, 33 * 6, CLASSES) and layer["pred_boxes"].shape == (2, 33 * 6, 4)
 
 
 def test_denoising_can_be_turned_off(models):

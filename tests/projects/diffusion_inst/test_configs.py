@@ -23,7 +23,7 @@ def test_classes_heads_and_proposals_reach_every_part(name):
     assert [head.class_logits.out_features for head in model.head.head_series] == [5, 5, 5]
     assert model.criterion.num_classes == model.num_classes == 5
     assert {key.rpartition("_")[2] for key in model.criterion.weight_dict if key[-1].isdigit()} == {"0", "1"}
-    assert model.num_proposals == model.select_box_nums_for_evaluation == 11
+    assert model.num_boxes == model.select_box_nums_for_evaluation == 11
     assert model.sampler.num_steps == 1
 
 

@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
+from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
-from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from detectron2.structures import BitMasks, Boxes, Instances
 from torch.testing import assert_close
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
-from layers_diffu_detr.ldm.ddim import AllPasses
+from layers_diffu_detr.ldm.ddim import AllPasses, SinglePass
 from tests.projects.diffusion_inst.tiny import PROPOSALS, load_model, shrink, tiny_model
 from tests.support.detection import detect, image
 from tests.support.golden import fill
@@ -118,21 +119,11 @@ def test_a_trajectory_tells_each_pass_from_noise_to_boxes(model):
 # ---- ground truth ----
 
 
-def test_polygons_and_bitmasks_are_the_same_ground_truth(model):
-    triangle = [10.0, 10.0, 60.0, 10.0, 10.0, 50.0]
-    boxes = torch.tensor([[10.0, 10, 60, 50]])
-    polygons = PolygonMasks([[triangle]])
-    bitmasks = BitMasks.from_polygon_masks(polygons, 64, 96)
-    from_polygons, from_bits = (model.prepare_targets([with_masks(masks, boxes)])[0] for masks in (polygons, bitmasks))
-    assert torch.equal(from_polygons["masks"], from_bits["masks"])
-    assert torch.equal(from_bits["masks"], bitmasks.tensor[:, 2::4, 2::4])
-    assert from_bits["masks"].shape == (1, 16, 24) and from_bits["masks"].dtype == torch.bool
-
-
-@pytest.mark.parametrize("masks", [PolygonMasks([]), BitMasks(torch.zeros(0, 64, 96, dtype=torch.bool))])
-def test_an_image_without_objects_has_empty_masks(model, masks):
-    (target,) = model.prepare_targets([with_masks(masks, torch.zeros(0, 4))])
-    assert target["masks"].shape == (0, 16, 24) and target["boxes"].shape == (0, 4)
+def test_targets_have_masks_in_the_mask_feature_s_resolution(model):
+    masks = torch.rand(2, 64, 96) > 0.5
+    (target,) = model.prepare_targets([with_masks(BitMasks(masks), torch.tensor([[10.0, 10, 60, 50]] * 2))])
+    assert torch.equal(target["masks"], masks[:, 2::4, 2::4])
+    assert target["masks"].shape == (2, 16, 24) and target["boxes"].shape == (2, 4)
 
 
 def test_ground_truth_without_masks_is_refused(model):
@@ -158,6 +149,11 @@ def test_ground_truth_without_masks_is_refused(model):
 def test_sizes_and_maps_that_do_not_fit_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=f"model.{next(iter(wrong))} "):
         tiny_model(**wrong)
+
+
+def test_a_sampler_that_starts_from_proposals_is_refused():
+    with pytest.raises(ValueError, match="model.sampler is SinglePass"):
+        tiny_model(sampler=L(SinglePass)())
 
 
 # ---- learning ----

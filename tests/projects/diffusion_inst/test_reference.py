@@ -71,7 +71,7 @@ def test_masks_in_another_size_and_several_steps_equal_the_public_code_s(masked_
     of_renewals = torch.full((1, 30, 4), torch.nan)  # never to be used
     of_last_step = [of_renewals, of_renewals]
     draws = iter([initial, *(x for noise in of_updates for x in (noise, of_renewals)), *of_last_step])
-    model.noise_source = lambda inputs, num_boxes: lambda: next(draws)
+    model.noise_source = lambda inputs: lambda: next(draws)
     (result,) = model([{"image": reference_image(), "height": 120, "width": 150}])
     found = result["instances"]
     assert 20 < len(found) <= 30

@@ -1,1 +1,1 @@
-"""Backbones and necks."""
+"""Backbones, and the neck that brings their maps to one number of channels."""

@@ -1,4 +1,4 @@
-"""Channel mapper: backbone maps to the transformer's levels, under detrex's parameter names."""
+"""The neck of the DETR family: it turns a backbone's maps into the transformer's levels, under detrex's names."""
 
 import copy
 
@@ -7,29 +7,33 @@ from torch import Tensor, nn
 
 
 class ConvNorm(nn.Module):
-    """Convolution and norm, held as `conv` and `norm`."""
+    """A convolution `conv` and then a norm `norm`, which is copied from `norm_layer`."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, norm_layer: nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=(kernel_size - 1) // 2)
         self.norm = copy.deepcopy(norm_layer)
         nn.init.xavier_uniform_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
+        nn.init.zeros_(self.conv.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride), rounded up."""
         return self.norm(self.conv(x))
 
 
 class ChannelMapper(nn.Module):
-    """One convolution per backbone map, and 3×3 convolutions of stride 2 for the levels beyond them.
+    """Makes a level from each backbone map by a convolution, and coarser levels by 3×3 convolutions of stride 2.
 
     Args:
-        input_shapes: the backbone's maps by name.
-        in_features: the maps to use, finest first.
+        input_shapes: name of a backbone map -> its shape.
+        in_features: names of the maps to use, finest first.
         out_channels: channels of every level.
         num_outs: number of levels, at least `len(in_features)`.
-        kernel_size: of the first kind of convolution.
-        norm_layer: copied for every convolution.
+        norm_layer: the norm after each convolution; every convolution gets a copy.
+        kernel_size: of the convolutions on backbone maps.
+
+    Raises:
+        ValueError: the backbone lacks a map, or there are more maps than levels.
     """
 
     def __init__(

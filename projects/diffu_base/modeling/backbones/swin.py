@@ -1,11 +1,13 @@
-"""Swin Transformer as a detection backbone, from timm's layers, with the names and the outputs of the published one.
+"""Swin Transformer as a detection backbone, made of timm's layers.
 
-timm's own Swin classifies images of one size. On maps that its windows do not divide, it shifts before it pads, and it
-merges patches at the start of a stage; detection checkpoints were trained with padding first and with names that count
-the merging to the stage before.
+Its outputs and parameter names are those of the Swin that published detectors were trained with. timm's own Swin, which
+classifies images of one size, differs in two ways. Where a map's sides are no multiples of the window's, timm's Swin
+shifts the windows and then pads the map; the published one pads first. And timm's merging of patches is the first part
+of a stage; in the published one it is the last part of the stage before.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,13 +21,13 @@ PATCH_SIZE = 4
 
 
 class SwinBlock(nn.Module):
-    """Attention within windows, then an MLP, each on the normalized map and added to it.
+    """Attention within windows, then an MLP. Each works on the normalized map, and its result is added to the map.
 
     Args:
-        embed_dim, num_heads: C and the attention's heads.
+        embed_dim, num_heads: C and the number of attention heads.
         window_size: side of a window, in cells of the map.
-        shift: cells that the windows are moved down and to the right; 0 for every other block.
-        drop_path: chance that a training image skips the attention, and likewise the MLP.
+        shift: by how many cells the windows are moved down and to the right; 0 in every other block.
+        drop_path: the probability that a training image skips the attention; the MLP has the same.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, window_size: int, *, shift: int, drop_path: float):
@@ -39,12 +41,12 @@ class SwinBlock(nn.Module):
         self.mlp = Mlp(embed_dim, hidden_features=4 * embed_dim)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, H, W, C); mask: `shift_mask` of the padded map. Returns (B, H, W, C)."""
+        """A map x (B, H, W, C) and its `shift_mask` -> (B, H, W, C)."""
         x = x + self.drop_path(self.attend(self.norm1(x), mask if self.shift else None))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
     def attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention within the windows of the map (B, H, W, C), padded with zeros to whole windows and then shifted."""
+        """Attention within the windows of a map (B, H, W, C), which zeros pad to whole windows before it is shifted."""
         batch, height, width, channels = x.shape
         x = F.pad(x, (0, 0, 0, -width % self.window_size[1], 0, -height % self.window_size[0]))
         padded_height, padded_width = x.shape[1:3]
@@ -57,9 +59,10 @@ class SwinBlock(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """Blocks on one map size; the windows of every second one are shifted by half a window.
+    """The blocks that work on maps of one size. Every second block's windows are shifted by half a window.
 
-    `downsample`, which halves the map for the next stage, belongs to this one in published checkpoints.
+    `downsample` halves the map for the next stage. This stage holds it, because its names in published checkpoints
+    count to this stage, but `forward` does not apply it.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class SwinStage(nn.Module):
         self.downsample = PatchMerging(embed_dim) if downsample else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, H, W, C), before `downsample`."""
+        """(B, H, W, C) -> (B, H, W, C), without `downsample`."""
         mask = shift_mask(x.shape[1], x.shape[2], self.window_size, x)
         for block in self.blocks:
             x = block(x, mask)
@@ -84,18 +87,18 @@ class SwinStage(nn.Module):
 class SwinTransformer(Backbone):
     """Swin Transformer (https://arxiv.org/abs/2103.14030) without position embedding and classifier.
 
-    The map of stage i is called `p{i}`: stride 4 · 2^i, `embed_dim` · 2^i channels, normalized by a layer norm of its
-    own, `norm{i}`. Sides are rounded up: images of any size are padded with zeros at the bottom and on the right.
-    Weights of ImageNet expect RGB images with torchvision's mean and deviation, the defaults of `model.pixel_mean` and
-    `model.pixel_std`.
+    The map of stage i is called `p{i}`. It has stride 4 · 2^i and `embed_dim` · 2^i channels, and a layer norm of its
+    own, `norm{i}`, normalizes it. Images may have any size; zeros at the bottom and on the right pad them, so that the
+    sides of maps are rounded up. Weights that were pre-trained on ImageNet expect RGB images with torchvision's mean
+    and deviation, which are the defaults of `model.pixel_mean` and `model.pixel_std`.
 
     Args:
         embed_dim: channels of the first stage.
-        depths: blocks per stage.
-        num_heads: attention heads per stage.
-        window_size: side of a window, as in the pre-training: its weights have no other size.
-        drop_path_rate: of the last block; it rises linearly from 0 at the first.
-        out_indices: stages that give a map, the last one among them.
+        depths: number of blocks in each stage.
+        num_heads: number of attention heads in each stage.
+        window_size: side of a window. It must be that of the pre-training, whose weights fit no other.
+        drop_path_rate: the probability that the last block is skipped; it rises linearly from 0 at the first block.
+        out_indices: the stages whose maps are returned; the last stage must be among them.
 
     Raises:
         ValueError: `depths` and `num_heads` differ in length, or `out_indices` do not fit them.
@@ -141,9 +144,9 @@ class SwinTransformer(Backbone):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Images (B, 3, H, W) to {"p{i}": (B, C_i, ceil(H / stride_i), ceil(W / stride_i))}."""
-        x = self.patch_embed(images)  # (B, H, W, C), as in all of timm's layers here
+        x = self.patch_embed(images)  # (B, H, W, C), the layout of timm's layers
         maps = {}
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(self._stages):
             x = stage(x)
             if i in self.out_indices:
                 maps[f"p{i}"] = getattr(self, f"norm{i}")(x).permute(0, 3, 1, 2).contiguous()
@@ -151,14 +154,18 @@ class SwinTransformer(Backbone):
                 x = stage.downsample(x)
         return maps
 
+    @property
+    def _stages(self) -> list[SwinStage]:
+        return cast(list[SwinStage], self.layers)
+
     def output_shape(self) -> dict[str, ShapeSpec]:
         """Channels and stride of every map."""
         return {f"p{i}": ShapeSpec(channels=self.channels[i], stride=PATCH_SIZE * 2**i) for i in self.out_indices}
 
     def pretrained_names(self) -> dict[str, str | None]:
-        """Names in the Swin authors' ImageNet files -> names here; None for what detection does not need.
+        """Names in the ImageNet files of Swin's authors -> names here, or None for what detection does not need.
 
-        The files have none of this backbone's output norms, which stay at their initialisation.
+        The files lack this backbone's output norms `norm{i}`; these keep their initialisation.
         """
         output_norms = tuple(f"norm{i}." for i in self.out_indices)
         names = {name: name for name in self.state_dict() if not name.startswith(output_norms)}
@@ -167,25 +174,26 @@ class SwinTransformer(Backbone):
     def _names_of_classification(self) -> Iterator[str]:
         for leaf in ("weight", "bias"):
             yield from (f"norm.{leaf}", f"head.{leaf}")
-        for i, stage in enumerate(self.layers):
+        for i, stage in enumerate(self._stages):
             for j in range(len(stage.blocks)):
-                yield f"layers.{i}.blocks.{j}.attn_mask"  # for the pre-training's image size
+                yield f"layers.{i}.blocks.{j}.attn_mask"  # fits the image size of the pre-training alone
                 yield f"layers.{i}.blocks.{j}.attn.relative_position_index"
 
 
 def shift_mask(height: int, width: int, window_size: int, like: Tensor) -> Tensor:
-    """What shifted windows add to attention: -100 between cells that are no neighbours in the map.
+    """The mask that attention within shifted windows needs: it keeps apart cells that are not neighbours in the map.
 
-    Shifting by half a window carries the first rows and columns to the end of the map, padded to whole windows. Cells
-    attend to those of their own part only.
+    A map is padded to whole windows and then shifted by half a window. The shift carries its first rows and columns to
+    the end, so that the last windows hold parts from both ends of the map. A cell may attend to cells of its own part
+    alone.
 
     Args:
         height, width: of the map before padding.
         window_size: side of a window.
-        like: device and dtype of the result.
+        like: a tensor with the device and dtype of the result.
 
     Returns:
-        (windows, window_size², window_size²), 0 or -100.
+        (windows, window_size², window_size²), what is added to the attention's logits: 0, or -100 between two parts.
     """
     shift = window_size // 2
 
@@ -200,7 +208,7 @@ def shift_mask(height: int, width: int, window_size: int, like: Tensor) -> Tenso
 
 
 def _reset_parameters(module: nn.Module) -> None:
-    """The published initialisation; norms and the patches' convolution keep PyTorch's."""
+    """Initialise linear layers as Swin's authors do. Norms and convolutions keep PyTorch's initialisation."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -13,24 +13,26 @@ from timm.layers import Format, to_2tuple
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-# Under which names some of timm's feature extractors keep the model.
+# Some of timm's feature extractors hold the model under one of these names.
 _EXTRACTOR_PREFIXES = ("model.", "body.")
 
 
 class TimmBackbone(Backbone):
-    """A timm model whose map number i, of those that `features_only` offers, is called `p{i}`.
+    """A timm model as a backbone. Of the maps that timm's `features_only` offers, number i is called `p{i}`.
 
-    Weights come from `pretrained`, or from `train.init_checkpoint`: a file with the model's names in timm. Set
-    `model.pixel_mean` and `model.pixel_std` to 255 times the mean and deviation that timm states for the weights; most
-    have the defaults. For detection checkpoints with a Swin, and for images of any size, use `SwinTransformer`
-    instead: timm's Swin calculates something else on maps that its windows do not divide.
+    Weights come from timm, see `pretrained`, or from a file with timm's names in `train.init_checkpoint`. Set
+    `model.pixel_mean` and `model.pixel_std` to 255 times the mean and deviation that timm states for the weights; for
+    most weights these are the defaults.
+
+    For a Swin use `SwinTransformer` instead. timm's Swin computes something else on maps whose sides are no multiples
+    of the window's, so that the weights of published detectors would not fit it.
 
     Args:
-        model_name: as in `timm.list_models()`, with or without a tag of its weights, such as "convnext_tiny.fb_in1k".
+        model_name: as in `timm.list_models()`, with or without a tag for its weights, such as "convnext_tiny.fb_in1k".
         out_indices: numbers of the maps, finest first.
-        pretrained: start from timm's own weights, which it downloads once.
-        frozen_batch_norm: batch norms keep their statistics and weights, as usual with few images per GPU.
-        model_args: what else the model takes, such as {"drop_path_rate": 0.1}.
+        pretrained: True starts from timm's weights, which timm downloads once.
+        frozen_batch_norm: True freezes the statistics and weights of batch norms, as is usual with few images per GPU.
+        model_args: further arguments of the timm model, such as {"drop_path_rate": 0.1}.
 
     Raises:
         ValueError: timm has no such model, no such maps or no such weights, or does not know one of `model_args`.
@@ -53,7 +55,7 @@ class TimmBackbone(Backbone):
         self.model_args = dict(model_args or {})
         self.out_indices = sorted(out_indices)
         self.features = self._create_features()
-        info = self.features.feature_info
+        info: Any = self.features.feature_info
         self.shapes = {
             f"p{i}": ShapeSpec(channels=channels, stride=stride)
             for i, channels, stride in zip(self.out_indices, info.channels(), info.reduction(), strict=True)
@@ -70,7 +72,8 @@ class TimmBackbone(Backbone):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Images (B, 3, H, W) to {"p{i}": (B, C_i, ceil(H / stride_i), ceil(W / stride_i))}.
 
-        Zeros pad the images to multiples of the model's coarsest stride, since many models drop what is left over.
+        Images are padded with zeros to multiples of the model's coarsest stride, because many models would cut off the
+        rest.
         """
         height, width = images.shape[-2:]
         maps = self.features(F.pad(images, (0, -width % self.coarsest_stride, 0, -height % self.coarsest_stride)))
@@ -82,7 +85,7 @@ class TimmBackbone(Backbone):
         }
 
     def train(self, mode: bool = True) -> "TimmBackbone":
-        """Switch to training or evaluation; frozen batch norms stay in evaluation."""
+        """Switch to training or evaluation mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
         for norm in self.frozen_norms:
             norm.eval()
@@ -93,9 +96,9 @@ class TimmBackbone(Backbone):
         return self.shapes
 
     def pretrained_names(self) -> dict[str, str | None]:
-        """Names in files of the whole timm model -> names here; None for what lies behind the last map.
+        """Names in a file of the whole timm model -> names here, or None for what comes after the last map.
 
-        timm's extractors write the dots of the first levels as underscores, or put the model under a name of theirs.
+        timm's feature extractors hold the model under a further name, or write the first dots of a name as underscores.
         """
         with torch.device("meta"):
             whole = _create(self.model_name, self.model_args)
@@ -111,22 +114,25 @@ class TimmBackbone(Backbone):
             return _create(self.model_name, {**args, "out_indices": tuple(self.out_indices)})
         except (AssertionError, IndexError) as error:
             with torch.device("meta"):
-                last = len(_create(self.model_name, args).feature_info.info) - 1
+                info: Any = _create(self.model_name, args).feature_info
             raise ValueError(
-                f"out_indices is {tuple(self.out_indices)}; {self.model_name} has maps 0 to {last}"
+                f"out_indices is {tuple(self.out_indices)}; {self.model_name} has maps 0 to {len(info.info) - 1}"
             ) from error
 
     def _load_pretrained(self) -> None:
-        # timm checks the names of a whole model, but not those of an extractor.
+        # Loading into the whole model and copying from it: timm checks the names of a whole model, but not of an
+        # extractor.
         weights = _create(self.model_name, {**self.model_args, "pretrained": True}).state_dict()
         names = self.pretrained_names()
         self.load_state_dict({target: weights[name] for name, target in names.items() if target is not None})
 
     def _freeze_unused(self) -> None:
-        """Freeze what no map depends on, for DistributedDataParallel waits for the gradient of the rest."""
+        """Freeze the parameters that no map depends on. DistributedDataParallel would wait for their gradients."""
         with torch.device("meta"), torch.enable_grad():
             twin = self._create_features().eval().requires_grad_()
-            size = self.model_args.get("img_size", timm.get_pretrained_cfg(self.model_name).input_size[1:])
+            config = timm.get_pretrained_cfg(self.model_name)
+            assert config is not None  # timm describes every model that it builds
+            size = self.model_args.get("img_size", config.input_size[1:])
             maps = twin(torch.zeros(1, 3, *to_2tuple(size)))
             gradients = torch.autograd.grad(sum(x.sum() for x in maps), list(twin.parameters()), allow_unused=True)
         for (name, _), gradient in zip(twin.named_parameters(), gradients, strict=True):

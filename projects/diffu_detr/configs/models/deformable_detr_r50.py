@@ -14,7 +14,7 @@ from projects.diffu_base.modeling.criterion import ClassAgnosticTargets, SetCrit
 from projects.diffu_base.modeling.losses import FocalLoss
 from projects.diffu_base.modeling.matcher import HungarianMatcher
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR
-from projects.diffu_detr.modeling.proposals import EveryToken, FirstClassScore
+from projects.diffu_detr.modeling.proposals import EveryToken, ObjectnessScore
 from projects.diffu_detr.modeling.transformer import DeformableTransformer, build_pos_trans
 
 model = L(DiffuDETR)(
@@ -63,7 +63,7 @@ model = L(DiffuDETR)(
             look_forward=L(LookForwardOnce)(),
         ),
         num_feature_levels=4,
-        ranking=L(FirstClassScore)(),
+        ranking=L(ObjectnessScore)(),
         supervision=L(EveryToken)(),
         tgt_embed=None,
         pos_trans=L(build_pos_trans)(embed_dim="${...embed_dim}"),

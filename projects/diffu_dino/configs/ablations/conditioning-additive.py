@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from layers_diffu_detr.bbox_embedd import AdditiveConditioning
+from layers_diffu_detr.conditioning import AdditiveConditioning
 from projects.diffu_base import get_config
 
 _cfg = get_config("diffu_dino/dino-resnet/coco-r50-4scales-50ep")

@@ -127,6 +127,20 @@ def test_a_loss_without_weight_is_named():
         criterion.weighted({"loss_mask": torch.zeros(())})
 
 
+def test_a_weight_of_a_loss_that_is_never_computed_is_refused():
+    with pytest.raises(
+        ValueError, match=r"weight_dict has \['loss_mask'\]; the losses of SetCriterion are .*loss_giou"
+    ):
+        SetCriterion(
+            num_classes=CLASSES,
+            matcher=HungarianMatcher(),
+            class_loss=FocalLoss(),
+            weight_dict={"loss_class": 1.0, "loss_mask": 5.0},
+            num_layers=LAYERS,
+            encoder_targets=TargetsAsGiven(),
+        )
+
+
 def test_exact_predictions_leave_no_box_loss():
     targets = make_targets(3)
     outputs = make_outputs(batch=1)
