@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, pairwise_giou
 from layers_diffu_detr.mask_head import DynamicMaskHead
 from projects.diffu_base.modeling.losses import MatchedPairs, VarifocalLoss
-from projects.diffu_base.modeling.matcher import HungarianMatcher, Predictions
+from projects.diffu_base.modeling.matcher import HungarianMatcher, LayerPredictions
 
 
 class EveryLogitScore:
@@ -26,7 +26,7 @@ class EveryLogitScore:
 class EveryClassMatcher(HungarianMatcher):
     """`HungarianMatcher` that computes the class costs of all K classes before it takes those of the targets."""
 
-    def cost(self, outputs: Predictions, labels: Tensor, boxes: Tensor) -> Tensor:
+    def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
         """Cost (B, Q, N); see `HungarianMatcher.cost`."""
         logits, pred_boxes = outputs["pred_logits"].float(), outputs["pred_boxes"].float()
         prob = logits.sigmoid()
