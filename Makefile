@@ -1,5 +1,6 @@
 # make setup   a virtual environment in .venv with everything in it
 # make test    setup, then lint and all tests
+# make pytest  setup, then all tests
 # make quick   setup, then the tests that take no more than a second or two each
 # make lint    setup, then ruff, formatting, the direction of imports, types
 # make demo    setup, then data, training, evaluation and pictures
@@ -26,16 +27,18 @@ STAMPS := $(VENV)/.done
 # Small operations lose a hundredfold when threads spin while they wait for a shared core.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: help setup test quick lint demo clean
+.PHONY: help setup test pytest quick lint demo clean
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 setup: $(STAMPS)/deform-attn $(STAMPS)/project
 	@$(PY) tools/show_environment.py
 
+test: lint pytest
+
 # The tests run in several processes, so each has one thread.
-test: export OMP_NUM_THREADS := 1
-test: lint
+pytest: export OMP_NUM_THREADS := 1
+pytest: setup
 	$(PY) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 quick: export OMP_NUM_THREADS := 1
