@@ -19,6 +19,8 @@ from projects.diffu_base import __version__
 from projects.diffu_base.config.files import config_names
 from tests.support.custom_tree import overrides, write_custom_tree
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("layers_diffu_detr", "datasets_utils", "projects")
 SOURCES = (*PACKAGES, "configs", "setup.py", "pyproject.toml", "README.md", "LICENSE")

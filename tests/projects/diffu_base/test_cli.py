@@ -116,6 +116,7 @@ def test_a_mistake_in_what_to_check_is_one_line(arguments, message, capsys):
     assert message in error_of(capsys)
 
 
+@pytest.mark.slow
 def test_train_then_eval_of_the_file_and_of_the_last_checkpoint(tmp_path):
     trained = tmp_path / "a = b"  # a path that is no plain value of an override
     run = ("--num-gpus", "0", *SMALL)
@@ -163,6 +164,7 @@ def launch(*arguments: str, cwd: Path, processes: int) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_torchrun_starts_the_command_in_several_processes(tmp_path):
     run = ("train", str(CONFIG), "--num-gpus", "0", *SMALL, "train.output_dir=out")
     done = launch(*run, cwd=tmp_path, processes=2)
@@ -170,6 +172,7 @@ def test_torchrun_starts_the_command_in_several_processes(tmp_path):
     assert (tmp_path / "out" / "model_final.pth").is_file() and (tmp_path / "out" / "log.txt.rank1").is_file()
 
 
+@pytest.mark.slow
 def test_a_mistake_under_torchrun_has_its_line_and_no_traceback_of_ours(tmp_path):
     done = launch("train", str(CONFIG), "--num-gpus", "0", "train.max_itr=2", cwd=tmp_path, processes=2)
     assert done.returncode != 0
