@@ -64,30 +64,37 @@ class Command(NamedTuple):
     run: Callable[[argparse.Namespace], int]
 
 
-def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config_file", metavar="CONFIG", help=CONFIG_HELP)
-    add_run_options(parser)
-    add_replay_option(parser)
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("opts", nargs="*", default=(), metavar="key=value", help=OVERRIDES_HELP)
 
 
-def train(args: argparse.Namespace) -> int:
+def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    add_run_options(parser)
+    add_replay_option(parser)
+
+
+def _train(args: argparse.Namespace) -> int:
     from .commands.train import start
 
     args.eval_only = False
     return start(args)
 
 
-def add_eval_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config_file", metavar="CONFIG", help=CONFIG_HELP)
+def _add_eval_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
     parser.add_argument(
         "--checkpoint", default="", metavar="FILE", help="the weights; the same as train.init_checkpoint=FILE"
     )
     add_run_options(parser)
-    parser.add_argument("opts", nargs="*", default=(), metavar="key=value", help=OVERRIDES_HELP)
 
 
-def evaluate(args: argparse.Namespace) -> int:
+def _evaluate(args: argparse.Namespace) -> int:
     from .commands.train import start
     from .config.files import quoted
 
@@ -97,7 +104,7 @@ def evaluate(args: argparse.Namespace) -> int:
     return start(args)
 
 
-def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what", nargs="+", metavar="WHAT", help="ANNOTATIONS IMAGES, or CONFIG with key=value settings behind it"
     )
@@ -107,18 +114,18 @@ def add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check(args: argparse.Namespace) -> int:
+def _check(args: argparse.Namespace) -> int:
     from .commands.check import check
 
     return int(check(args.what, read_images=not args.quick, mended_file=args.write_mended) > 0)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="CONFIG", help=f"{CONFIG_HELP}; without it, all are listed")
-    parser.add_argument("opts", nargs="*", default=(), metavar="key=value", help=OVERRIDES_HELP)
+    _add_overrides(parser)
 
 
-def config(args: argparse.Namespace) -> int:
+def _config(args: argparse.Namespace) -> int:
     from .commands.config import list_configs, show_config
 
     if args.name is None:
@@ -128,22 +135,17 @@ def config(args: argparse.Namespace) -> int:
     return 0
 
 
-def no_arguments(parser: argparse.ArgumentParser) -> None:
-    del parser
-
-
-def version(args: argparse.Namespace) -> int:
-    del args
+def _version(args: argparse.Namespace) -> int:
     print(__version__)
     return 0
 
 
 COMMANDS = {
-    "train": Command("train a model", TRAIN, add_train_arguments, train),
-    "eval": Command("evaluate trained weights", EVAL, add_eval_arguments, evaluate),
-    "check": Command("check a data set before training", CHECK, add_check_arguments, check),
-    "config": Command("list the configs, or show one", CONFIG, add_config_arguments, config),
-    "version": Command("print the version", VERSION, no_arguments, version),
+    "train": Command("train a model", TRAIN, _add_train_arguments, _train),
+    "eval": Command("evaluate trained weights", EVAL, _add_eval_arguments, _evaluate),
+    "check": Command("check a data set before training", CHECK, _add_check_arguments, _check),
+    "config": Command("list the configs, or show one", CONFIG, _add_config_arguments, _config),
+    "version": Command("print the version", VERSION, lambda parser: None, _version),
     "install-detectron2": Command(
         "install detectron2, which PyPI does not have",
         f"{install_detectron2.__doc__}\nexample:\n  diffudetr install-detectron2",
