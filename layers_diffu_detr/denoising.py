@@ -188,9 +188,10 @@ def _shuffled(boxes: Tensor) -> Tensor:
 
 
 def _group_mask(groups: int, group_size: int, num_queries: int, device: torch.device) -> Tensor:
-    """The attention mask (P + Q, P + Q): True where the column is a denoising query of another group than the row.
+    """The attention mask (P + Q, P + Q), P = groups · group_size, of denoising and then matching queries.
 
-    The matching queries count as one more group: they attend to each other alone, and every query may attend to them.
+    It is True where the column is a denoising query of another group than the row. The matching queries count as one
+    more group: they attend to each other alone, and every query may attend to them.
     """
     queries = torch.arange(groups * group_size + num_queries, device=device)
     denoising = queries < groups * group_size

@@ -23,8 +23,8 @@ def param_groups(
     """Sort a model's parameters into groups of equal learning rate and weight decay, for any torch optimizer.
 
     A parameter belongs to the backbone if its name contains ``backbone``. Frozen parameters are left out. A parameter
-    that has several names appears once, under the first of them. There are few groups and they are large, as fused and
-    foreach optimizers like them.
+    that has several names appears once, under the first of them. There are at most four groups, so that fused and
+    foreach optimizers work on many parameters at a time.
 
     Args:
         model: the module to train.

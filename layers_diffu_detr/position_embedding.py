@@ -11,7 +11,7 @@ def features_per_axis(embed_dim: int) -> int:
     return embed_dim // 2
 
 
-def _frequencies(num_pos_feats: int, temperature: float, device: torch.device) -> Tensor:
+def _wavelengths(num_pos_feats: int, temperature: float, device: torch.device) -> Tensor:
     """The wavelengths temperature^(2 ⌊i/2⌋ / F) of features i = 0…F-1, (F,)."""
     index = torch.arange(num_pos_feats, dtype=torch.float32, device=device)
     return temperature ** (2 * torch.div(index, 2, rounding_mode="floor") / num_pos_feats)
@@ -55,7 +55,7 @@ class PositionEmbeddingSine(nn.Module):
         if self.normalize:
             y = (y + self.offset) / (y[:, -1:, :] + self.eps) * self.scale
             x = (x + self.offset) / (x[:, :, -1:] + self.eps) * self.scale
-        wavelengths = _frequencies(self.num_pos_feats, self.temperature, mask.device)
+        wavelengths = _wavelengths(self.num_pos_feats, self.temperature, mask.device)
         embedding = [_interleaved_sine(position[..., None] / wavelengths) for position in (y, x)]
         return torch.cat(embedding, dim=-1).permute(0, 3, 1, 2)
 
@@ -65,7 +65,7 @@ def get_sine_pos_embed(positions: Tensor, num_pos_feats: int = 128, temperature:
 
     The features stand in detrex's order: y, x, and for boxes w, h.
     """
-    wavelengths = _frequencies(num_pos_feats, temperature, positions.device)
+    wavelengths = _wavelengths(num_pos_feats, temperature, positions.device)
     embedding = _interleaved_sine(positions[..., None] * 2 * math.pi / wavelengths)  # (B, Q, n, F)
     order = [1, 0, *range(2, positions.shape[-1])]
     return embedding[..., order, :].flatten(-2)

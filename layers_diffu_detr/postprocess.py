@@ -29,6 +29,7 @@ class Detections:
     filters: Tensor | None = None
 
     def __getitem__(self, index: Tensor | slice) -> "Detections":
+        """The detections at `index`."""
         return self._each(lambda name: getattr(self, name)[index])
 
     def best(self, top_k: int) -> "Detections":
@@ -37,6 +38,7 @@ class Detections:
 
     @staticmethod
     def cat(parts: list["Detections"]) -> "Detections":
+        """The detections of all parts in one."""
         return parts[0]._each(lambda name: torch.cat([getattr(part, name) for part in parts]))
 
     def _each(self, change: Callable[[str], Tensor]) -> "Detections":

@@ -16,7 +16,7 @@ def test_a_fresh_class_head_gives_the_prior_and_a_fresh_box_head_keeps_the_refer
 def test_refinement_adds_in_logit_space_and_stays_in_float32():
     boxes = torch.tensor([[[0.5, 0.2, 0.8, 0.0]]])
     delta = torch.tensor([[[1.0, 0.0, -1.0, 0.0]]])
-    # 0 has no logit: it counts as 0.001 / 1
+    # 0 has no finite logit; the quotient 0.001 / 1 is used instead
     logits = torch.tensor([1.0, 0.25, 4.0, 0.001]).log()
     assert_close(refine_boxes(delta, boxes), (delta + logits).sigmoid())
     assert refine_boxes(delta.bfloat16(), boxes).dtype == torch.float32
@@ -24,7 +24,7 @@ def test_refinement_adds_in_logit_space_and_stays_in_float32():
 
 def test_each_layer_predicts_with_its_own_heads_from_its_own_reference():
     torch.manual_seed(0)
-    class_embed = nn.ModuleList(nn.Linear(8, 3) for _ in range(3))  # one more than layers, for the proposals
+    class_embed = nn.ModuleList(nn.Linear(8, 3) for _ in range(3))  # one more than there are layers: the proposals'
     bbox_embed = nn.ModuleList(nn.Linear(8, 4) for _ in range(3))
     states, references = torch.randn(2, 1, 5, 8), torch.rand(2, 1, 5, 4)
     layers = predict(states, references, class_embed, bbox_embed)

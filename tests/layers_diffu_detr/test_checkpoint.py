@@ -34,7 +34,7 @@ class Conv(nn.Conv2d):
 
 
 class Backbone(nn.Module):
-    """Names of detectron2's ResNet, one block."""
+    """A backbone with the names of detectron2's ResNet, and a single block."""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ class Backbone(nn.Module):
 
 
 class Model(nn.Module):
-    """Backbone, neck, and heads that the decoder lists too."""
+    """A model with backbone, neck, and heads that its decoder lists too."""
 
     def __init__(self, shares_heads=True):
         super().__init__()
@@ -115,7 +115,7 @@ def test_wrappers_and_prefixes(model, other, wrap):
 
 
 def test_moving_average_is_chosen_by_keyword(model, other):
-    # As detrex saves it: parameters under the first of their names only, and buffers that are not in state dicts.
+    # detrex saves averages under the first name of each parameter alone, and with buffers that state dicts leave out.
     average = {**dict(other.named_parameters()), **dict(other.named_buffers())}
     checkpoint = {"model": model.state_dict(), "ema_state": average}
     report = load_weights(model, checkpoint, select="ema")
@@ -259,7 +259,7 @@ def test_published_names_fit_the_configs(keys, config):
     with torch.device("meta"):
         model = instantiate(LazyConfig.load(str(PROJECTS / f"{config}.py")).model)
     names = full_size_keys(keys)
-    # One zero seen as a tensor of any shape: no memory, and the model has no storage to copy to.
+    # Expanded zeros need no memory, and a model on the meta device has no values that they could overwrite.
     report = load_weights(model, {name: torch.zeros(()).expand(shape) for name, shape in names.items()})
     assert not report.initialised and not report.renamed
     assert set(report.loaded) == set(model.state_dict())

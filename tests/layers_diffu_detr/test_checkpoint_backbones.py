@@ -43,7 +43,7 @@ def detector(kind, salt):
 
 
 def pretraining(kind, salt=2):
-    """A file of the pre-training of that backbone, and what it must become in the detector."""
+    """What a file of that backbone's pre-training holds, and what the detector's state dict must then have."""
     if kind == "timm":
         weights = fill(timm.create_model("resnet18"), salt).state_dict()
         source = {name: value for name, value in weights.items() if not name.startswith(("layer4.", "fc."))}
@@ -120,7 +120,7 @@ def test_a_deeper_model_s_weights_are_refused():
 
 
 def test_a_detector_s_checkpoint_has_the_output_norms():
-    """Only a pre-training may lack them."""
+    """A file of a pre-training may lack them, a detector's checkpoint must not."""
     state = detector("swin", 2).state_dict()
     del state["backbone.norm1.weight"]
     with pytest.raises(ValueError, match=r"1 missing:\n  backbone.norm1.weight \(16,\)"):
@@ -128,7 +128,7 @@ def test_a_detector_s_checkpoint_has_the_output_norms():
 
 
 def weightless(shapes):
-    """One zero seen as a tensor of any shape: no memory, and a model on the meta device has no storage to copy to."""
+    """A state dict of expanded zeros, which need no memory. A model on the meta device has no values to overwrite."""
     return {name: torch.zeros(()).expand(shape) for name, shape in shapes.items()}
 
 

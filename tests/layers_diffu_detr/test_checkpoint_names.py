@@ -35,7 +35,7 @@ def test_a_model_says_how_released_checkpoints_name_it():
     assert_close(dict(model.state_dict()), dict(other.state_dict()), rtol=0, atol=0)
     assert report.ignored == {"usage.weights": "counts of usage"}
     assert report.renamed["backbone.first.weight"] == "backbone.stem.weight"
-    load_weights(model, fill(Model(), 3).state_dict())  # its own names stay valid
+    load_weights(model, fill(Model(), 3).state_dict())  # a checkpoint with the model's own names loads too
 
 
 def test_a_part_that_a_simpler_model_lacks_is_left_as_a_whole_or_loaded_as_a_whole():

@@ -76,12 +76,12 @@ def test_there_is_at_least_one_group(label_enc):
 
 
 def test_positives_stay_near_and_negatives_go_farther(label_enc):
-    # One target in the middle, so that no corner is clamped: offsets in units of half the size.
+    # The target lies in the middle, so that no corner is clamped. Offsets are counted in half box sizes.
     target = {"labels": torch.tensor([1]), "boxes": torch.tensor([[0.5, 0.5, 0.2, 0.2]])}
     torch.manual_seed(0)
     result = denoising(dn_number=300, max_queries=600)([target], label_enc, QUERIES)
     boxes = result.boxes[0].unflatten(0, (300, 2)).transpose(0, 1)
-    # Sizes that came out negative are clamped: look at those whose corners kept their sides.
+    # Where corners changed sides, the size was clamped: such boxes are left out.
     offsets = (box_cxcywh_to_xyxy(boxes) - box_cxcywh_to_xyxy(target["boxes"])) / 0.1
     kept = (boxes[..., 2:] > 0.01).all(-1)
     assert offsets[0][kept[0]].abs().max() <= 1.001 and kept[0].float().mean() > 0.9
@@ -147,7 +147,7 @@ def test_wrong_settings_are_named(overrides, message):
 
 
 class Recorder:
-    """A diffusion of T steps that corrupts nothing."""
+    """A diffusion of T steps that adds no noise."""
 
     num_timesteps = 100
 

@@ -18,7 +18,7 @@ from layers_diffu_detr.mask_head import (
 
 
 class Largest(TorchDispatchMode):
-    """Records the most numbers that a tensor made inside has."""
+    """Records how many numbers the largest tensor has that is made while it is active."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ def test_all_objects_at_once_equal_each_alone_by_convolutions(sizes):
     widths = [in_channels, *[channels] * (num_layers - 1), 1]
     together = head(feature, filters)
     for mask, numbers in zip(together, filters, strict=True):
-        # Every layer's weights come first, then every layer's biases.
+        # The weights of all layers come first, then the biases of all layers.
         weights = numbers.split([a * b for a, b in zip(widths, widths[1:], strict=False)] + widths[1:])
         x = feature[None]
         for i in range(num_layers):
@@ -64,7 +64,7 @@ def test_the_feature_is_not_copied_for_every_object():
     head = DynamicMaskHead(in_channels=64, channels=2, num_layers=2)
     with Largest() as largest:
         head(torch.randn(64, 10, 10), torch.randn(50, head.num_filters))
-    assert largest.numel <= 50 * 2 * 100  # the hidden layer; copies would have 50 · 64 · 100
+    assert largest.numel <= 50 * 2 * 100  # the hidden layer; a feature per object would have 50 · 64 · 100
 
 
 def test_no_object_has_no_mask_but_a_gradient():
@@ -148,7 +148,7 @@ def test_masks_are_upsampled_cut_to_the_image_and_to_their_boxes(scene):
     expected[4:18, 3:20] = whole[1, 4:18, 3:20]
     assert torch.equal(masks[1], expected)
     expected = torch.zeros(21, 30, dtype=torch.bool)
-    expected[2:20, 7:9] = whole[2, 2:20, 7:9]  # corners are cut down to whole pixels
+    expected[2:20, 7:9] = whole[2, 2:20, 7:9]  # corners are rounded towards 0
     assert torch.equal(masks[2], expected)
     assert not masks[3:].any()
 

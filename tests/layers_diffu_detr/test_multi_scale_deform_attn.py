@@ -45,7 +45,7 @@ def op_inputs(dtype, batch=2, queries=7, heads=2, dim=4, points=3):
 
 
 def attention(points=3, **overrides):
-    """Attention whose offsets and weights depend on the query, unlike freshly initialized."""
+    """Attention whose offsets and weights depend on the query, which those of a fresh one do not."""
     torch.manual_seed(0)
     layer = MultiScaleDeformableAttention(
         **{"embed_dim": 16, "num_heads": 2, "num_levels": 4, **overrides}, num_points=points
@@ -98,7 +98,7 @@ def test_embedding_bags_survive_locations_that_are_not_finite():
 
 
 def test_the_pytorch_op_reads_the_sizes_once_for_all_that_share_them(monkeypatch):
-    """On a GPU each reading makes the host wait."""
+    """Reading them from a GPU waits for it."""
     read, tolist = [], torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(tensor) or tolist(tensor))
     value, locations, weights = op_inputs(torch.float32)

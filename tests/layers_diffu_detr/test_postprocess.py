@@ -49,7 +49,7 @@ def test_nms_suppresses_the_lower_of_two_overlapping_detections_of_a_class():
 
 @pytest.mark.parametrize("label", [80, 1202, 13203])
 def test_the_number_of_a_class_does_not_blur_its_boxes(label):
-    """Small objects of V3Det's last class: ten pixels of a thousand, a pixel or two apart."""
+    """Small objects of V3Det's last class, ten pixels wide in an image of a thousand, and a pixel or two apart."""
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(200, 2, generator=generator) * 0.03 + 0.9
     boxes = torch.cat([corners, corners + 0.01], dim=1)
@@ -93,6 +93,6 @@ def test_filters_travel_with_the_detections_of_their_query():
     (first,) = top_detections(logits, boxes, top_k=3, filters=torch.tensor([[[1.0, 1.5], [2.0, 2.5]]]))
     assert first.filters.tolist() == [[2.0, 2.5], [1.0, 1.5], [2.0, 2.5]]
     (second,) = top_detections(logits - 5, boxes, top_k=3, filters=torch.tensor([[[3.0, 3.5], [4.0, 4.5]]]))
-    merged = merge_passes([second, first], ClassWiseNMS(0.5), top_k=2)  # the second pass's are doubles
+    merged = merge_passes([second, first], ClassWiseNMS(0.5), top_k=2)  # those of the second pass are duplicates
     assert merged.filters.tolist() == [[2.0, 2.5], [1.0, 1.5]]
     assert top_detections(logits, boxes, top_k=3)[0].best(1).filters is None

@@ -17,7 +17,7 @@ SIZES = {"embed_dim": 16, "num_heads": 2, "feedforward_dim": 32, "num_layers": 2
 
 
 def randomize(module):
-    """Also what starts at 0, so that nothing is left out unseen."""
+    """Add noise to all parameters: those that start at 0 would hide errors in what they multiply."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -26,7 +26,7 @@ def randomize(module):
 
 
 def make_decoder(conditioning=None, **overrides):
-    """DINO's decoder, but for `overrides`."""
+    """A decoder like DINO's, except for `overrides`."""
     parts = {"norm": nn.LayerNorm(16), "ref_point_head": build_ref_point_head(16)}
     decoder = DeformableTransformerDecoder(**{**SIZES, **parts, **overrides}, conditioning=conditioning)
     decoder.bbox_embed = nn.ModuleList(build_box_head(16) for _ in range(decoder.num_layers))

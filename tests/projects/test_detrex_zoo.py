@@ -54,7 +54,7 @@ def test_every_name_of_a_zoo_model_loads(theirs: str, ours: str, swin: str | Non
     state = instantiate(config).state_dict()
     with torch.device("meta"):
         model = instantiate(our_config(ours, swin))
-    # One zero seen as a tensor of any shape: the model has no storage to copy to.
+    # Expanded zeros need no memory, and a model on the meta device has no values that they could overwrite.
     report = load_weights(model, {name: torch.zeros(()).expand(value.shape) for name, value in state.items()})
     assert not report.initialised and not report.renamed
     assert set(report.loaded) == set(model.state_dict())

@@ -40,6 +40,7 @@ class LayerMatcher(nn.Module):
             targets than queries, some stay without a query. Predictions that are not finite are matched before all
             others, so that the losses are not finite either.
         """
+        # Most layers have the same list of targets, which is padded once.
         padded = {id(targets): pad_targets(targets)[:2] for _, targets in layers}
         costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
         host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])

@@ -17,7 +17,8 @@ from projects.diffu_base.modeling.matcher import LayerPredictions
 class Candidates:
     """All tokens, from which the proposals are chosen.
 
-    A token whose grid box reaches beyond the image, or which is padding, cannot become a box.
+    A token cannot become a box if it is padding, or if its grid box has a coordinate (cx, cy, w, h) that is not between
+    0.01 and 0.99.
 
     Attributes:
         features: (B, S, C), what the heads get; the same for all tokens that cannot become a box.

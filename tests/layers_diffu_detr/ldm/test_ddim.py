@@ -97,8 +97,8 @@ def test_a_chain_of_steps_equals_diffusers(betas, num_steps, last, eta):
     scheduler.set_timesteps(num_steps)
     x_t = theirs = torch.randn(2, 5, 4)
     for t, t_next in ddim_times(len(betas), num_steps, last):
-        assert t - len(betas) // num_steps == t_next  # where diffusers goes from t
-        boxes_start, z = torch.rand(2, 5, 4) * 1.4 - 0.2, torch.randn(2, 5, 4)  # some are clipped
+        assert t - len(betas) // num_steps == t_next  # diffusers computes its own t_next, which must be the same
+        boxes_start, z = torch.rand(2, 5, 4) * 1.4 - 0.2, torch.randn(2, 5, 4)  # the step clips some boxes
         x_start = (boxes_start * 2 - 1) * 2
         step = scheduler.step(x_start, t, theirs, eta=eta, use_clipped_model_output=True, variance_noise=z)
         x_t = DDIMUpdate(eta)(diffusion, x_t, boxes_start, t, t_next, draw=lambda z=z: z)

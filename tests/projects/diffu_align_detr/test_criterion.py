@@ -109,15 +109,15 @@ def test_every_output_has_a_finite_gradient(keep):
 
 
 def test_denoising_queries_of_a_target_count_the_same():
-    """Their groups are copies, not candidates that compete."""
+    """Pair weights rank the queries that compete for a target; a target's denoising queries do not compete."""
     outputs, targets, dn_metas = criterion_inputs()
     weighted, plain = make_criterion(), make_criterion()
     plain.pair_weights = None
     a, b = weighted(outputs, targets, dn_metas), plain(outputs, targets, dn_metas)
     for name in a:
-        if "_dn" in name or name in KINDS:  # one query per target on the last layer
+        if "_dn" in name or name in KINDS:  # the last layer has one query per target: nothing is ranked
             assert_close(a[name], b[name])
-        elif "class" in name:  # a lower target raises the loss of a low score, and lowers that of a high one
+        elif "class" in name:  # a lower target lowers the loss of a low score, and raises that of a high one
             assert (a[name] - b[name]).abs() > 1e-4
         else:
             assert a[name] < b[name]

@@ -35,7 +35,7 @@ def models():
 
 @pytest.fixture(params=KINDS)
 def model(request, models):
-    """Either model; only what a test sets on it (never its weights) is put back afterwards."""
+    """Either model. The sampler, which tests change, is restored afterwards; tests do not change weights."""
     model = models[request.param]
     sampler = model.sampler
     model.sampler = copy.copy(sampler)
@@ -157,7 +157,7 @@ def test_inference_computes_proposals_only_where_they_are_read(models, kind, con
     counts, _ = count_calls(model.transformer.enc_output)
     model([image()])
     model.train()([{**image(), "instances": instances()}])
-    assert counts == [computed + 1]  # training reads them always
+    assert counts == [computed + 1]  # training always reads them
 
 
 @torch.no_grad()
@@ -213,7 +213,7 @@ def test_without_a_seed_noise_comes_from_the_global_generator(diffusion_model):
 def test_with_a_seed_noise_depends_on_seed_and_image_id_alone(diffusion_model):
     def first_boxes(seed, image_id):
         diffusion_model.sampler.seed = seed
-        torch.manual_seed(image_id)  # of no influence
+        torch.manual_seed(image_id)  # must not matter
         ((first, *_),) = diffusion_model.trajectory([{**image(), "image_id": image_id}])
         return first["boxes"]
 
@@ -249,7 +249,7 @@ def test_training_in_bf16_is_finite_with_boxes_in_float32(model):
         handle.remove()
     assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
-    assert seen["pred_logits"].dtype == torch.bfloat16  # autocast was at work
+    assert seen["pred_logits"].dtype == torch.bfloat16  # so autocast was active
     for layer in (seen, *seen["aux_outputs"], seen["enc_outputs"]):
         assert layer["pred_boxes"].dtype == torch.float32
 

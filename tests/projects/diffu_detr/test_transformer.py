@@ -69,7 +69,7 @@ def test_memory_of_an_image_does_not_depend_on_its_padding(transformer):
 def test_proposals_of_an_image_do_not_depend_on_its_padding_even_if_it_has_fewer_tokens_than_queries(
     transformer, num_queries
 ):
-    levels, sizes = maps(5, 7)  # 35 + 12 tokens
+    levels, sizes = maps(5, 7)  # two levels, 35 + 12 tokens
     alone = transformer.propose(transformer.encode(levels, sizes, POSITIONS), num_queries)
     garbage = transformer.propose(transformer.encode(*padded(levels, sizes, 3), POSITIONS), num_queries)
     for name in ("features", "boxes"):
@@ -80,7 +80,7 @@ def test_proposals_of_an_image_do_not_depend_on_its_padding_even_if_it_has_fewer
 def test_centres_and_sizes_of_proposals_by_hand():
     transformer = make_transformer()
     for parameter in transformer.decoder.bbox_embed[2].layers[-1].parameters():
-        nn.init.zeros_(parameter)  # leave the grid's boxes as they are
+        nn.init.zeros_(parameter)  # proposals then have their grid boxes
     memory = transformer.encode(*maps(2, 4), POSITIONS)
     fine = [[x / 8, y / 4, 0.05, 0.05] for y in (1, 3) for x in (1, 3, 5, 7)]
     coarse = [[x / 4, 1 / 2, 0.1, 0.1] for x in (1, 3)]
@@ -91,7 +91,7 @@ def test_centres_and_sizes_of_proposals_by_hand():
 
 
 def test_tokens_at_the_very_border_are_not_proposed(transformer):
-    levels, sizes = maps(1, 60)  # centres at 1/120 < 0.01 and at 119/120 > 0.99 are too near
+    levels, sizes = maps(1, 60)  # the outer centres, 1/120 < 0.01 and 119/120 > 0.99, are too near
     memory = transformer.encode(levels, sizes, POSITIONS)
     proposals = transformer.propose(memory, 90)
     unusable = (proposals.boxes == 1).all(-1)

@@ -1,4 +1,4 @@
-"""DiffuDINO's and DINO's own: denoising queries."""
+"""What DiffuDINO and DINO add: denoising queries."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def models():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_denoising_queries_do_not_reach_the_matching_ones(models, name):
-    """With them in front, the matching queries are decoded as if there were none."""
+    """The matching queries are decoded as they would be without denoising queries before them."""
     model = models[name]
     inputs = [image(64, 96, 0, count=3), image(64, 96, 1, count=1)]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""DiffuDINO with masks: what an image gets is its own, masks and their loss, ground truths, weights without masks."""
+"""DiffuDINO with masks: independence of images, masks and their loss, numbers of targets, weights without masks."""
 
 import pytest
 import torch
@@ -107,7 +107,7 @@ def test_a_mask_is_what_the_filters_of_its_own_query_make_of_the_image_s_memory(
     for i in range(3):
         assert_close(found.scores[i], detections.scores[i])
         x1, y1, x2, y2 = found.pred_boxes.tensor[i].long().tolist()
-        # Where the feature has its values nothing is interpolated.
+        # At the centres of the mask feature's cells nothing is interpolated.
         y, x = torch.arange(4, 64, 8), torch.arange(4, 96, 8)
         inside = ((y >= y1) & (y < y2))[:, None] & ((x >= x1) & (x < x2))
         assert torch.equal(found.pred_masks[i][4::8, 4::8], (probability[i] > 0.5) & inside)
@@ -191,7 +191,7 @@ def test_weights_of_a_diffu_dino_without_masks_load_and_the_masks_parts_stay(mod
     assert_same_detections(found, expected)
     whole = model.state_dict()
     assert not [name for name in load_weights(fresh, whole).initialised if not name.endswith("num_batches_tracked")]
-    del whole["controller.layers.0.weight"]  # of a part that the file has, nothing may be missing
+    del whole["controller.layers.0.weight"]  # a part that the file has must be whole
     with pytest.raises(ValueError, match="controller.layers.0.weight"):
         load_weights(fresh, whole)
 

@@ -1,4 +1,7 @@
-"""Predictions and targets from which the public DiffusionInst computed matching and losses, and the tiny model."""
+"""The tiny model of the reference values, and the predictions and targets of the reference matching and losses.
+
+The reference values were computed by the public code of DiffusionInst.
+"""
 
 import json
 

@@ -22,7 +22,7 @@ def test_published_names_fit(keys, config):
     with torch.device("meta"):
         model = instantiate(load_model(config))
     names = full_size_keys(keys)
-    # One zero seen as a tensor of any shape: no memory, and the model has no storage to copy to.
+    # Expanded zeros need no memory, and a model on the meta device has no values that they could overwrite.
     report = load_weights(model, {name: torch.zeros(()).expand(shape) for name, shape in names.items()})
     assert not report.initialised and set(report.loaded) == set(model.state_dict())
     assert set(report.ignored.values()) <= {

@@ -1,4 +1,4 @@
-"""DiffusionInst's inputs and outputs, its noise, ground truth masks of every kind, errors."""
+"""DiffusionInst: inputs and outputs, noise, true masks, errors, learning, mixed precision."""
 
 import copy
 
@@ -23,7 +23,7 @@ def shared():
 
 @pytest.fixture
 def model(shared):
-    """Only what a test sets on it (never its weights) is put back afterwards."""
+    """The sampler, which tests change, is restored afterwards; tests do not change weights."""
     sampler = shared.sampler
     shared.sampler = copy.copy(sampler)
     shared.sampler.seed = 0
@@ -160,7 +160,7 @@ def test_a_sampler_that_starts_from_proposals_is_refused():
 
 
 def test_it_learns_two_images():
-    """Boxes and masks of two images, from noise; half of the loss goes within a few updates."""
+    """A few updates on two images almost halve the loss of their boxes and masks."""
     torch.manual_seed(0)
     model = tiny_model(num_heads=1).train()
     inputs = [image(64, 96, 0, count=2), image(64, 96, 1, count=3)]

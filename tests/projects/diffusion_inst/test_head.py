@@ -1,4 +1,4 @@
-"""The heads: shapes, what they start from, what passes from head to head, and when the maps are seen."""
+"""The heads: shapes, what each starts from, what it gives to the next head, and when they read the maps."""
 
 import pytest
 import torch

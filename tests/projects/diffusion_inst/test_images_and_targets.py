@@ -1,4 +1,4 @@
-"""What an image gets is its own; every number of ground truths trains and evaluates; with masks and without."""
+"""With masks and without: images are independent of each other, and every number of targets trains and evaluates."""
 
 import copy
 
@@ -76,7 +76,7 @@ def test_padding_changes_nothing_with_a_real_backbone(resnet_model, num_steps):
 
 
 def test_steps_and_seed_matter(model):
-    """What the tests above compare is not trivially the same."""
+    """The tests above would show nothing if all settings gave the same detections."""
     results = [detect(model, [image(64, 96, 0)], *setting)[0].scores for setting in ((1, 0), (4, 0), (4, 1))]
     for i, j in ((0, 1), (1, 2)):
         assert len(results[i]) != len(results[j]) or not torch.allclose(results[i], results[j], atol=1e-4)
@@ -84,7 +84,7 @@ def test_steps_and_seed_matter(model):
 
 @torch.no_grad()
 def test_a_pooled_detection_has_the_mask_of_its_own_pass(inst, monkeypatch):
-    """Filters travel with the detections: of several passes each mask is what its query's filters make."""
+    """The mask of a detection comes from the filters of its own query in its own pass."""
     inputs = [image(64, 96, 0)]
     pooled = detect(inst, inputs, num_steps=4)[0]
     monkeypatch.setattr(inst, "sampler", copy.copy(inst.sampler))
@@ -97,12 +97,12 @@ def test_a_pooled_detection_has_the_mask_of_its_own_pass(inst, monkeypatch):
         scores.append(found.scores)
         filters.append(last["filters"][0, found.queries])
     own = (torch.cat(scores) - pooled.scores[:, None]).abs().argmin(1)
-    assert len({int(place) // len(scores[0]) for place in own}) > 1  # of more than one pass
+    assert len({int(place) // len(scores[0]) for place in own}) > 1  # detections come from more than one pass
     sizes = dict(stride=inst.mask_stride, image_size=(64, 96), output_size=(64, 96))
     (feature,) = inst.mask_feature(scene)
     expected = inst.mask_head.in_pixels(feature, torch.cat(filters)[own], pooled.pred_boxes.tensor, **sizes)
     assert (pooled.pred_masks != expected).float().mean() < 1e-4
-    assert (pooled.pred_masks != expected.flip(0)).float().mean() > 1e-2  # masks differ
+    assert (pooled.pred_masks != expected.flip(0)).float().mean() > 1e-2  # so not all masks are the same
 
 
 # ---- numbers of ground truths ----

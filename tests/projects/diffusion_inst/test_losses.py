@@ -44,7 +44,7 @@ def test_classes_that_are_not_drawn_cost_nothing():
     loss = federated(logits, pairs)
     loss.backward()
     touched = logits.grad.abs().sum((0, 1)) > 0
-    assert touched[7] and touched.sum() == 19  # the background is the twentieth
+    assert touched[7] and touched.sum() == 19  # the twentieth is the background, which has no logit
     assert_close(loss, (2 * 0.25 + 36 * 0.75) * 0.25 * torch.tensor(math.log(2)))
 
 

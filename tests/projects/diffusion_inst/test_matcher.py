@@ -1,4 +1,4 @@
-"""SimOTA on cases worked by hand, and what no assignment may do."""
+"""SimOTA on cases worked by hand, and what holds for every assignment."""
 
 import pytest
 import torch
@@ -27,14 +27,14 @@ def assign(cost, iou, **settings):
 
 def test_k_is_the_sum_of_the_best_ious_cut_down_and_at_least_one():
     cost = [[1.0, 9.0], [2.0, 9.0], [3.0, 9.0], [4.0, 8.0]]
-    # IoUs of the first target sum to 2.9 over the best three, to 3.1 over all; of the second to 0.4.
+    # The first target's IoUs sum to 2.9 for the best three and to 3.1 for all; the second one's sum to 0.4.
     iou = [[1.0, 0.1], [1.0, 0.1], [0.9, 0.1], [0.2, 0.1]]
     assert assign(cost, iou, candidates=3) == [(0, 0), (1, 0), (3, 1)]
     assert assign(cost, iou, candidates=4) == [(0, 0), (1, 0), (2, 0), (3, 1)]
 
 
 def test_a_query_that_several_targets_want_serves_its_cheapest():
-    # Both want query 0; the first one, which it does not get, has query 1 as well.
+    # Both targets want query 0. The second one gets it; the first one also wants query 1 and gets that.
     assert assign([[2.0, 1.0], [3.0, 9.0]], [[1.0, 0.5], [1.0, 0.0]]) == [(0, 1), (1, 0)]
 
 
@@ -56,7 +56,7 @@ def test_the_cost_by_hand():
     assert_close(cost[0, 0], 2 * focal + 5 * 0.2 - 2 * 0.5, atol=1e-4, rtol=0)
     # Hull 0.4 · 0.4, union 0.08 + 0.04.
     assert_close(cost[0, 1], 2 * focal + 5 * (0.2 + 0.2 + 0.2) + 2 * 0.04 / 0.16 + 100, atol=1e-4, rtol=0)
-    assert 100 < cost[0, 2] < 200  # not beyond: the query lies in the surroundings of some target
+    assert 100 < cost[0, 2] < 200  # not above 10000: the query lies in the surroundings of some target
 
 
 def test_queries_away_from_every_target_come_last():
@@ -64,7 +64,7 @@ def test_queries_away_from_every_target_come_last():
     cost, _ = SimOTAMatcher().cost(
         outputs([near, far]), torch.zeros(1, 1, dtype=torch.int64), torch.tensor([[[0.45, 0.45, 0.02, 0.02]]])
     )[0]
-    assert cost[0, 0] > 10000  # the centre is 2.5 sizes away
+    assert cost[0, 0] > 10000  # the centre is 2.5 box sizes away
     assert cost[1, 0] > 10000
     matched = SimOTAMatcher(radius=3.0).cost(
         outputs([near, far]), torch.zeros(1, 1, dtype=torch.int64), torch.tensor([[[0.45, 0.45, 0.02, 0.02]]])

@@ -22,7 +22,11 @@ from tests.projects.diffusion_inst.reference import (
 from tests.support.golden import DATA, detections
 
 MORE = np.load(DATA / "diffusion_inst.npz")
-CASES = {1: (3, 5), 2: (1, 12), 3: (0, 4)}  # salt -> numbers of targets; the second has fewer queries than it wants
+CASES = {
+    1: (3, 5),
+    2: (1, 12),
+    3: (0, 4),
+}  # salt -> targets per image; twelve want more queries than there are
 
 
 @pytest.fixture(scope="module")
@@ -59,16 +63,17 @@ def test_parameters_are_the_public_ones(model):
 @torch.no_grad()
 @pytest.mark.parametrize("steps", [1, 4])
 def test_masks_in_another_size_and_several_steps_equal_the_public_code_s(masked_model, steps):
-    """All queries are kept after each step, so that the public code draws noise for its updates alone.
+    """The detections are those of the public code, except for their number.
 
-    It pools without a limit; here the best 30 are kept, before those whose clipped box is empty go.
+    Confidences are so high that no query is renewed: the public code then draws noise for its updates alone. It pools
+    any number of detections; here the best 30 are kept, and then those whose clipped box is empty are removed.
     """
     model = masked_model
     model.sampler.num_steps = steps
     torch.manual_seed(golden()["seed"])
     # The public code's schedule is float64, and so is its noise from the second update on.
     initial, *of_updates = (torch.randn(1, 30, 4, dtype=torch.float64 if i > 1 else None).float() for i in range(steps))
-    of_renewals = torch.full((1, 30, 4), torch.nan)  # never to be used
+    of_renewals = torch.full((1, 30, 4), torch.nan)  # no query may use it
     of_last_step = [of_renewals, of_renewals]
     draws = iter([initial, *(x for noise in of_updates for x in (noise, of_renewals)), *of_last_step])
     model.noise_source = lambda inputs: lambda: next(draws)
@@ -78,7 +83,7 @@ def test_masks_in_another_size_and_several_steps_equal_the_public_code_s(masked_
     expected = {key: MORE[f"steps{steps}/{key}"][: len(found)] for key in ("boxes", "scores", "classes")}
     shape = (len(found), 120, 150)
     masks = np.unpackbits(MORE[f"steps{steps}/masks"], count=np.prod(shape)).reshape(shape).astype(bool)
-    assert masks.mean() > 0.01  # no empty comparison
+    assert masks.mean() > 0.01  # the comparison is not empty
     assert_equals(found, **expected, masks=masks)
 
 
@@ -100,7 +105,12 @@ def test_every_loss_equals_the_public_code_s(salt):
         num_layers=2,
         matcher=SimOTAMatcher(),
         class_loss=FocalLoss(),
-        weight_dict={"loss_class": 1.0, "loss_bbox": 1.0, "loss_giou": 1.0, "loss_mask": 5.0},  # public: 5 inside
+        weight_dict={
+            "loss_class": 1.0,
+            "loss_bbox": 1.0,
+            "loss_giou": 1.0,
+            "loss_mask": 5.0,
+        },  # the public code has the 5 in it
         mask_loss=MaskLoss(DynamicMaskHead()),
         supervised=EveryHead(),
     )

@@ -15,7 +15,7 @@ CLASSES, PROPOSALS = 7, 30
 
 
 class TinyPyramid(Backbone):
-    """Image to p2 … p5, each by one 3×3 convolution that sees beyond its cell's border, of pooled pixels."""
+    """Image -> maps p2 to p5, each made of pooled pixels by a 3×3 convolution, which reads neighbouring cells too."""
 
     size_divisibility = 32
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation: what several views of an image show is put back in its place and merged."""
+"""Test-time augmentation: detections in variants of an image are mapped back to the image and merged."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from tests.support.golden import fill
 
 
 class BrightSpot(nn.Module):
-    """Finds the one bright rectangle of each colour channel; `seen` are the images' sizes."""
+    """Finds the bright rectangle in each colour channel, and records the sizes of the images in `seen`."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +35,7 @@ class BrightSpot(nn.Module):
         spots = [(channel, mask.nonzero()) for channel, mask in enumerate(bright) if mask.any()]
         corners = [torch.cat([at.amin(0).flip(0), at.amax(0).flip(0) + 1]) * scale for _, at in spots]
         found.pred_boxes = Boxes(torch.stack(corners) if corners else torch.zeros(0, 4))
-        found.scores = torch.full((len(spots),), image.shape[-1] / 1000)  # surer of larger images
+        found.scores = torch.full((len(spots),), image.shape[-1] / 1000)  # the larger the image, the higher
         found.pred_classes = torch.tensor([channel for channel, _ in spots], dtype=torch.int64)
         size = dict(size=(height, width), mode="nearest")
         found.pred_masks = nn.functional.interpolate(bright[None].float(), **size)[0][found.pred_classes] > 0.5
@@ -49,7 +49,7 @@ def augmented(model, min_sizes, *, flip=True, iou_threshold=0.5, max_detections=
 
 
 def scene(*channels):
-    """80 x 120 pixels with a rectangle in the upper left, shown at half of that size."""
+    """An image of 80 x 120 pixels, given at half that size, with a rectangle in the upper left of `channels`."""
     pixels = torch.zeros(3, 40, 60, dtype=torch.uint8)
     pixels[list(channels), 10:20, 5:25] = 255
     return {"image": pixels, "height": 80, "width": 120}
@@ -61,7 +61,7 @@ def test_detections_of_all_views_are_put_back_and_merged():
     found = result["instances"]
     assert model.seen == [(40, 60), (40, 60), (80, 120), (80, 120)]
     assert found.pred_classes.sort().values.tolist() == [0, 2] and found.image_size == (80, 120)
-    assert_close(found.scores, torch.full((2,), 0.12))  # of the larger image
+    assert_close(found.scores, torch.full((2,), 0.12))  # those of the larger image
     assert_close(found.pred_boxes.tensor, torch.tensor([10.0, 20, 50, 40]).repeat(2, 1), rtol=0, atol=2.0)
     assert found.pred_masks.shape == (2, 80, 120)
     assert found.pred_masks[:, 22:38, 12:48].all() and not found.pred_masks[:, :, 60:].any()

@@ -49,7 +49,7 @@ def test_training_on_it_brings_queries_of_a_class_together():
         loss(states, pairs).backward()
         optimizer.step()
     assert loss(states, pairs) < 0.5 * before
-    assert (states[0, [0, 2, 4]] == make_states()[0, [0, 2, 4]]).all()  # without a ground truth
+    assert (states[0, [0, 2, 4]] == make_states()[0, [0, 2, 4]]).all()  # queries without a target stay
 
 
 @pytest.mark.parametrize("labels", [[], [1], [0, 1]])

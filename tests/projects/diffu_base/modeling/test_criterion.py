@@ -80,7 +80,7 @@ def test_focal_loss_is_the_textbook_one():
 
 def test_varifocal_loss_weighs_by_quality():
     logits = torch.randn(2, 3, CLASSES, generator=torch.Generator().manual_seed(0))
-    quality = 0.25  # a box within one of four times its area
+    quality = 0.25  # a box inside another one of four times its area
     target = torch.zeros_like(logits)
     target[0, 1, 2] = quality
     weight = 0.75 * logits.sigmoid() ** 2
@@ -102,7 +102,7 @@ def test_quality_is_a_slot():
     logits = torch.zeros(1, 2, CLASSES)
     background = (2 * CLASSES - 1) * 0.75 * 0.25 * math.log(2)
     assert_close(VarifocalLoss(quality=paired_iou)(logits, far), torch.tensor(background))
-    assert VarifocalLoss()(logits, far) < background  # released: a negative GIoU makes a negative term
+    assert VarifocalLoss()(logits, far) < background  # as released: a negative GIoU makes the term negative
 
 
 def test_box_losses_by_hand():

@@ -1,4 +1,4 @@
-"""Losses on large logits: the gradient, and what is kept for it. Their values are tested with the criterion."""
+"""Class losses: their gradient, and the memory that they keep for it. `test_criterion.py` tests their values."""
 
 import pytest
 import torch
@@ -28,14 +28,14 @@ def one_hot(logits, pairs):
 
 
 def focal(logits, pairs):
-    """Lin et al. 2017, with a target for every logit."""
+    """The focal loss of Lin et al. 2017, with a tensor of targets, one for every logit."""
     targets = one_hot(logits, pairs)
     p_t = torch.where(targets == 1, logits.sigmoid(), 1 - logits.sigmoid())
     return (torch.where(targets == 1, 0.25, 0.75) * (1 - p_t) ** 2 * -p_t.log()).sum()
 
 
 def varifocal(logits, pairs):
-    """Zhang et al. 2021, with a target for every logit."""
+    """The varifocal loss of Zhang et al. 2021, with a tensor of targets, one for every logit."""
     quality = torch.zeros_like(logits)
     quality[pairs.entries] = pairs.overlap(losses.paired_giou)
     weight = torch.where(one_hot(logits, pairs) == 1, quality, 0.75 * logits.detach().sigmoid() ** 2)

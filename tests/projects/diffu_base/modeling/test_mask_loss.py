@@ -57,7 +57,7 @@ def test_what_a_crowded_image_s_masks_keep_for_their_gradients_is_bounded(monkey
         inputs = sum(x.untyped_storage().nbytes() for x in (feature, filters, masks))
         return (loss, feature.grad, filters.grad), sum(kept.values()) - inputs
 
-    numbers = 18 * 12 * 10  # of a pair: 8, 8 and 1 channels and the truth
+    numbers = 18 * 12 * 10  # a pair keeps 8 + 8 + 1 channels and the truth
     at_once, kept = loss_gradients_and_kept(count=50)
     assert kept > 50 * 4 * numbers * 0.9
     monkeypatch.setattr(mask_loss, "_KEPT", 8 * numbers)
@@ -65,4 +65,4 @@ def test_what_a_crowded_image_s_masks_keep_for_their_gradients_is_bounded(monkey
     assert_close(in_parts, at_once)
     assert kept <= 0
     _, kept = loss_gradients_and_kept(count=8)
-    assert kept > 8 * 4 * numbers * 0.9  # few are not made again
+    assert kept > 8 * 4 * numbers * 0.9  # so few masks are kept

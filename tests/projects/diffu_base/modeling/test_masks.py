@@ -44,5 +44,5 @@ def test_masks_take_the_place_of_filters_in_the_output_s_size():
     found = results[0]["instances"]
     assert not found.has("filters") and found.pred_masks.shape == (2, 16, 16)
     upper, lower = found.pred_masks
-    assert upper[:8, :8].all() and not upper[13:].any() and not upper[:, 8:].any()  # within its box alone
+    assert upper[:8, :8].all() and not upper[13:].any() and not upper[:, 8:].any()  # inside its box alone
     assert lower[13:].all() and not lower[:8].any()

@@ -1,4 +1,4 @@
-"""The matching: optimal, per image, and one call for all layers."""
+"""Matching: least total cost, image by image, and all layers in one call."""
 
 import itertools
 import math

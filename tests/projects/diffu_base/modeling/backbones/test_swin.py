@@ -53,7 +53,7 @@ def test_a_batch_gives_what_its_images_give_alone():
 
 
 def test_every_parameter_is_trained():
-    """DistributedDataParallel waits for a gradient of each."""
+    """DistributedDataParallel waits for the gradient of every parameter."""
     swin = tiny_swin(out_indices=(1, 3), drop_path_rate=0.0).train()
     sum(x.square().sum() for x in swin(torch.randn(1, 3, 70, 45)).values()).backward()
     assert all(p.requires_grad and p.grad.abs().sum() > 0 for p in swin.parameters())
@@ -74,8 +74,8 @@ def test_shifted_windows_attend_within_their_part_of_the_map():
     row, column = torch.arange(16) // 4, torch.arange(16) % 4
     quadrant = 2 * (row // 2) + column // 2
     assert_close(mask, torch.where(quadrant[:, None] == quadrant, 0.0, -100.0)[None])
-    # 5 × 4 cells are padded to 8 × 4. The second window holds the wrapped rows below padding; the first has no seam
-    # between rows.
+    # 5 × 4 cells are padded to 8 × 4, which two windows cover. In the first one all rows are neighbours. The second one
+    # holds padding and, below it, rows that the shift has carried there from the top of the map.
     first, second = shift_mask(5, 4, 4, torch.zeros(()))
     assert_close(first, torch.where((column // 2)[:, None] == column // 2, 0.0, -100.0))
     assert_close(second, mask[0])

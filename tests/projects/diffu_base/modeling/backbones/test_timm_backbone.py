@@ -15,7 +15,7 @@ from projects.diffu_base.modeling.backbones.timm_backbone import TimmBackbone
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
 
-# One of each kind: sides rounded up, sides rounded down, channels last, a deeper stride than that of the last map.
+# Models that round sides up, round sides down, put channels last, and go on after the last map that is read.
 MODELS = {
     "resnet18": (2, 3, 4),
     "convnext_atto": (1, 2, 3),
@@ -54,12 +54,12 @@ def test_maps_are_timm_s_where_nothing_is_padded(model_name):
 
 @pytest.mark.parametrize(("model_name", "out_indices"), MODELS.items())
 def test_what_is_trainable_gets_a_gradient(model_name, out_indices):
-    """DistributedDataParallel waits for a gradient of each trainable parameter."""
+    """DistributedDataParallel waits for the gradient of every trainable parameter."""
     backbone = TimmBackbone(model_name, out_indices=out_indices, frozen_batch_norm=False).train()
     sum(x.square().sum() for x in backbone(torch.randn(2, 3, 64, 64)).values()).backward()
     trainable = [name for name, p in backbone.named_parameters() if p.requires_grad]
     assert trainable == [name for name, p in backbone.named_parameters() if p.grad is not None]
-    # The blocks of the efficientnet behind its map of stride 16 are the only ones that lead nowhere.
+    # The efficientnet alone has blocks that no map depends on: those after its map of stride 16.
     frozen = len(list(backbone.parameters())) - len(trainable)
     assert (frozen > 0) == (model_name == "efficientnet_b0")
 
@@ -84,7 +84,7 @@ def test_model_args_reach_the_model():
 
 @pytest.mark.parametrize("model_name", ["resnet18", "convnext_atto", "test_vit"])
 def test_pretrained_weights_are_loaded_whole(model_name, tmp_path):
-    """From a file, which timm takes in the place of a download."""
+    """timm takes a file in the place of a download."""
     weights = weights_of(model_name)
     torch.save(weights, tmp_path / "weights.pth")
     file = {"pretrained_cfg_overlay": {"file": str(tmp_path / "weights.pth")}}
