@@ -126,7 +126,7 @@ def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _compiled_op() -> DeformAttnOp | None:
-    """The package's op; None if the package is not installed, or if there is a GPU that it was built without."""
+    """The package's op; None if the package is not installed, or if it was built without CUDA and there is a GPU."""
     try:
         from torch_ms_deform_attn import _C, ms_deform_attn
     except ImportError:
@@ -245,7 +245,8 @@ class MultiScaleDeformableAttention(nn.Module):
     def _sampling_locations(self, query: Tensor, reference_points: Tensor, spatial_shapes: Tensor) -> Tensor:
         """Where each head samples, (B, Q, heads, L, points, 2).
 
-        Offsets from a point are counted in pixels, and offsets from a box in half box sizes per point.
+        An offset from a point is counted in pixels. An offset from a box is counted in halves of the box's size,
+        divided by the number of points.
         """
         offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, self.num_levels, self.num_points, 2))
         reference = reference_points[:, :, None, :, None, :]
