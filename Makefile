@@ -72,7 +72,7 @@ $(STAMPS)/venv:
 # Another TORCH or TORCHVISION is another stamp: all that is built against torch is then built again.
 $(STAMPS)/torch-$(TORCH)-$(TORCHVISION): $(STAMPS)/venv
 	@echo "== PyTorch $(TORCH) (some GB with its CUDA libraries)"
-	$(PIP) install torch==$(TORCH) torchvision==$(TORCHVISION) setuptools wheel ninja
+	$(PIP) install torch==$(TORCH) torchvision==$(TORCHVISION) 'setuptools>=70.1' wheel ninja
 	@$(PY) -c 'import torch, torchvision' || { echo "PyTorch is damaged (an interrupted installation?): make clean"; exit 1; }
 	@rm -f $(STAMPS)/torch-* && touch $@
 

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent
 # - torch-ms-deform-attn, the compiled deformable attention, exists only as source that needs the installed torch and a
 #   compiler (`pip install --no-build-isolation torch-ms-deform-attn`). Without it pure PyTorch takes its place.
 REQUIREMENTS = [
-    "torch>=2.5,<3",
-    "torchvision>=0.20,<1",
+    "torch>=2.6,<3",
+    "torchvision>=0.21,<1",
     "timm>=1.0.22,<2",
     "numpy>=1.24,<3",
     "scipy>=1.10,<2",

@@ -98,6 +98,7 @@ def test_unreachable_repository_is_noticed(tmp_path: Path) -> None:
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """What the installer would install, in order; nothing is installed."""
     calls: list[tuple] = []
+    monkeypatch.setattr(installer, "BUILDERS", {})
     monkeypatch.setattr(installer, "install_official", lambda *options: calls.append(("official", *options)))
     monkeypatch.setattr(installer, "install_archive", lambda *options: calls.append(("archive", *options)))
     return calls
