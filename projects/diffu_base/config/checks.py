@@ -1,14 +1,23 @@
 """Reading the config of a run: overrides applied, values checked, device decided, before anything runs."""
 
+import difflib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import instantiate
+from detectron2.utils import comm
 from omegaconf import DictConfig
 
+from .classes import check_class_count, classes_of_own_data, registered_classes
 from .files import get_config
+from .metrics import check_best_metric
+from .options.base import Options, join_key
+from .options.catalog import name_of, options_of, takes
+from .options.run import RunOptions
 from .options.train import TrainOptions
+from .walk import find_calls, interpolation_at, plain_values
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +44,7 @@ def load_config(config_file: str, overrides: Sequence[str] = (), *, num_gpus: in
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Check that `cfg` is a run and that its values are allowed.
+    """Check that `cfg` is a run and that its values are allowed. No data are read.
 
     Raises:
         ValueError: naming each wrong key, its value and what is allowed.
@@ -43,9 +52,51 @@ def check_config(cfg: DictConfig) -> None:
     for key in PARTS:
         if key not in cfg:
             raise ValueError(f"the config has no {key!r}; it has {', '.join(map(str, cfg.keys()))}")
-    TrainOptions.of(cfg)
-    for line in TrainOptions.unread(cfg.train, "train"):
+    values = plain_values(cfg)
+    problems = wrong_values(values)
+    # What is wrong with a value is wrong with its copies: it is told once, where it can be changed.
+    own = {key: problem for key, problem in problems.items() if interpolation_at(cfg, key) is None}
+    told = own | {key: problem for key, problem in problems.items() if problem not in own.values()}
+    if told:
+        raise ValueError("\n".join(f"{key} {problem}" for key, problem in told.items()))
+    check_class_count(values["model"], values["dataloader"], registered_classes)
+    for line in unread_keys(values):
         logger.warning(line)
+
+
+def wrong_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the plain values of a run, by the key; see `Options.problems`."""
+    problems = RunOptions.problems(values, "")
+    for key, call in find_calls(values):
+        try:
+            options = options_of(call["_target_"])
+        except ValueError as error:
+            problems[join_key(key, "_target_")] = f"is {call['_target_']!r}; {error}"
+            continue
+        if options is not None:
+            arguments = {name: value for name, value in call.items() if not name.startswith("_")}
+            problems |= options.problems(arguments, key)
+            problems |= _unknown_arguments(call["_target_"], options, arguments, key)
+    return problems
+
+
+def unread_keys(values: Mapping[str, Any]) -> Iterator[str]:
+    """A line for every key in the plain values of a run that nothing reads, where options say what is read."""
+    yield from RunOptions.unread_in_parts(values, "")
+    for key, call in find_calls(values):
+        options = options_of(call["_target_"])
+        if options is not None:
+            yield from options.unread_in_parts(call, key)
+
+
+def _unknown_arguments(target: Any, options: type[Options], arguments: Iterable[str], key: str) -> dict[str, str]:
+    problems = {}
+    for argument in arguments:
+        if argument not in options.model_fields and not takes(target, argument):
+            near = difflib.get_close_matches(argument, options.model_fields, n=3) or list(options.model_fields)
+            name = name_of(target).rpartition(".")[2]
+            problems[join_key(key, argument)] = f"is no argument of {name}; it takes {', '.join(near) or 'none'}"
+    return problems
 
 
 def resolve_device(device: str, *, num_gpus: int) -> str:
@@ -64,21 +115,45 @@ def resolve_device(device: str, *, num_gpus: int) -> str:
 
 
 def check_data(cfg: DictConfig, *, training: bool) -> None:
-    """Run ``cfg.data_check``, where the config has one, and see that there is something to evaluate on, before
-    anything that takes time.
+    """Check that the data of a run fit its model, and that there is something to evaluate on, before anything that
+    takes time: ``cfg.data_check`` runs, where the config has one.
 
     Args:
         training: False leaves out the training data.
 
     Raises:
-        ValueError: the report of what is wrong with the data.
+        ValueError: the number of classes is not that of the data, the report of what is wrong with the data, or the
+            evaluation will not report ``train.checkpointer.best_metric``.
         FileNotFoundError: the data to evaluate on are not there.
     """
+    values = plain_values(cfg)
+    for count in (registered_classes, classes_of_own_data):
+        check_class_count(values["model"], values["dataloader"], count)
     if "data_check" in cfg:
         if not training:
             cfg.data_check.train = None
         instantiate(cfg.data_check)
-    if "evaluator" in cfg.dataloader:
-        instantiate(
-            cfg.dataloader.evaluator
-        )  # it refuses what it cannot evaluate now, not thousands of iterations later
+    if training:
+        _check_batch(values)
+    # The evaluator refuses what it cannot evaluate now, not thousands of iterations later.
+    evaluator: Any = instantiate(cfg.dataloader.evaluator) if "evaluator" in cfg.dataloader else None
+    options = TrainOptions.of(cfg)
+    best_metric = options.checkpointer.best_metric
+    if training and best_metric and hasattr(evaluator, "metric_names"):
+        check_best_metric(best_metric, evaluator.metric_names, model=values["model"], ema=options.model_ema)
+
+
+def _check_batch(values: Mapping[str, Any]) -> None:
+    """Check that a batch can be dealt out to the processes of the run, and cut into its passes."""
+    size = values["dataloader"].get("train", {}).get("total_batch_size")
+    if not isinstance(size, int):
+        return
+    processes, passes = comm.get_world_size(), values["train"].get("accumulation_steps", 1)
+    if size % processes:
+        raise ValueError(
+            f"dataloader.train.total_batch_size is {size}; it must be a multiple of the {processes} processes"
+        )
+    if size // processes % passes:
+        raise ValueError(
+            f"train.accumulation_steps is {passes}; it must divide the {size // processes} images of one process"
+        )

@@ -2,16 +2,25 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeGuard, get_args
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic_core import PydanticCustomError
+
+_CONFLICT, _MISSING = "conflict", "is missing"
 
 
 class Options(BaseModel):
     """A part of a config. A field's type, default and description are the documentation of its key."""
 
     model_config = ConfigDict(strict=True, frozen=True, protected_namespaces=())
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _let_calls_pass(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        """What a LazyCall will give is not known before it is called."""
+        return value if is_call(value) else check(value)
 
     @classmethod
     def read(cls, values: DictConfig | Mapping[str, Any], prefix: str) -> Self:
@@ -28,27 +37,99 @@ class Options(BaseModel):
         try:
             return cls.model_validate(plain)
         except ValidationError as error:
-            raise ValueError("\n".join(_line(detail, prefix) for detail in error.errors())) from error
+            problems = _messages(error, plain, prefix)
+            raise ValueError("\n".join(f"{key} {problem}" for key, problem in problems.items())) from error
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any], prefix: str) -> dict[str, str]:
+        """What is wrong with `values` (plain, as `prefix` has them), by the key: "is 0; ...", "is missing"."""
+        try:
+            cls.model_validate(values)
+        except ValidationError as error:
+            return _messages(error, values, prefix)
+        return {}
 
     @classmethod
     def unread(cls, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
         """A line for every key of `values` that is no option, so that nothing reads it."""
-        if cls.model_config.get("extra") == "allow":
-            return
-        for key, value in values.items():
-            if key not in cls.model_fields:
-                near = difflib.get_close_matches(key, cls.model_fields, n=1)
-                instead = f"; there is {prefix}.{near[0]}" if near else ""
-                yield f"{prefix}.{key} is no option: nothing reads it{instead}"
-                continue
-            part = cls.model_fields[key].annotation
-            if isinstance(part, type) and issubclass(part, Options) and isinstance(value, Mapping):
-                yield from part.unread(value, f"{prefix}.{key}")
+        for key in values.keys() - cls.model_fields.keys() if cls.model_config.get("extra") != "allow" else ():
+            near = difflib.get_close_matches(key, cls.model_fields, n=1)
+            instead = f"; there is {join_key(prefix, near[0])}" if near else ""
+            yield f"{join_key(prefix, key)} is no option: nothing reads it{instead}"
+        yield from cls.unread_in_parts(values, prefix)
+
+    @classmethod
+    def unread_in_parts(cls, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        """As `unread`, of the parts of these options alone."""
+        for key in cls.model_fields:
+            part, value = cls.part(key), values.get(key)
+            if part is not None and isinstance(value, Mapping):
+                yield from part.unread(value, join_key(prefix, key))
+
+    @classmethod
+    def part(cls, key: str) -> "type[Options] | None":
+        """The options under `key`, where they are a part of these."""
+        annotation = cls.model_fields[key].annotation if key in cls.model_fields else None
+        kinds = (annotation, *get_args(annotation))
+        return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options)), None)
 
 
-def _line(detail: Any, prefix: str) -> str:
-    """One wrong key of pydantic's error, in the config's terms."""
-    key = ".".join([prefix, *map(str, detail["loc"])])
+def is_call(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Whether `value`, of a config, is a LazyCall."""
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def call(target: str) -> dict[str, str]:
+    """A LazyCall of the dotted name `target` without arguments, as YAML has it."""
+    return {"_target_": target}
+
+
+def join_key(prefix: str, *parts: str | int) -> str:
+    """The key of something inside of `prefix`, which is empty for the whole config."""
+    return ".".join(map(str, (prefix, *parts) if prefix else parts))
+
+
+def conflict(key: str, value: Any, allowed: str) -> PydanticCustomError:
+    """What a check of several values together raises: `value` of `key` is none of what the other values allow."""
+    return PydanticCustomError(_CONFLICT, "{allowed}", {"key": key, "value": value, "allowed": allowed})
+
+
+def _messages(error: ValidationError, values: Any, prefix: str) -> dict[str, str]:
+    """pydantic's error in the config's terms: what is wrong with each key, without the key."""
+    rules: dict[str, list[str]] = {}
+    inputs: dict[str, Any] = {}
+    for detail in error.errors():
+        context = detail.get("ctx", {}) if detail["type"] == _CONFLICT else {}
+        path = _path(detail["loc"], values, missing=detail["type"] == "missing")
+        key = join_key(prefix, *path, *filter(None, [context.get("key")]))
+        rules.setdefault(key, []).append(_rule(detail))
+        inputs[key] = context.get("value", detail["input"])
+    # Of a value that may have one of several types, the error that lies deepest tells most.
+    deepest = {key for key in rules if not any(other.startswith(f"{key}.") for other in rules)}
+    return {key: _with_value(inputs[key], rules[key]) for key in rules if key in deepest}
+
+
+def _path(location: tuple[str | int, ...], values: Any, *, missing: bool) -> list[str | int]:
+    """pydantic's location without its names of the types of a union, which are no keys."""
+    path: list[str | int] = []
+    for position, step in enumerate(location):
+        is_key = step in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(step, int)
+        if is_key:
+            values = values[step]
+        if is_key or (missing and position == len(location) - 1):
+            path.append(step)
+    return path
+
+
+def _rule(detail: Any) -> str:
     if detail["type"] == "missing":
-        return f"{key} is missing"
-    return f"{key} is {detail['input']!r}; {detail['msg'][:1].lower()}{detail['msg'][1:]}"
+        return _MISSING
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{message[:1].lower()}{message[1:]}"
+
+
+def _with_value(value: Any, rules: list[str]) -> str:
+    if rules == [_MISSING]:
+        return _MISSING
+    shown = repr(value) if isinstance(value, bool | int | float | str | list | None) else type(value).__name__
+    return f"is {shown:.200}; {', or '.join(dict.fromkeys(rules))}"

@@ -44,7 +44,7 @@ class ClipGradOptions(Options):
     """`train.clip_grad`: clipping of the gradient."""
 
     enabled: bool = Field(False, description="A gradient whose norm is above `params.max_norm` is scaled down to it.")
-    params: ClipParams = Field(default_factory=ClipParams, description="The norm and its bound.")
+    params: ClipParams = Field(ClipParams(), description="The norm and its bound.")
 
 
 class CheckpointerOptions(Options):
@@ -54,7 +54,7 @@ class CheckpointerOptions(Options):
     max_to_keep: int | None = Field(
         5,
         ge=1,
-        description="So many of the periodic checkpoints are kept, the newest; None keeps all. model_final.pth and "
+        description="So many of the periodic checkpoints are kept, the newest; null keeps all. model_final.pth and "
         "model_best.pth come on top.",
     )
     best_metric: str = Field(
@@ -69,7 +69,7 @@ class WandbParams(Options):
     model_config = {**Options.model_config, "extra": "allow"}
 
     project: str = Field("diffu_detr", description="The project in Weights & Biases.")
-    name: str | None = Field(None, description="The run's name there; None lets Weights & Biases choose one.")
+    name: str | None = Field(None, description="The run's name there; null lets Weights & Biases choose one.")
     dir: str = Field("${train.output_dir}", description="The folder of its local files.")
 
 
@@ -77,7 +77,7 @@ class WandbOptions(Options):
     """`train.wandb`: logging to Weights & Biases."""
 
     enabled: bool = Field(False, description="Scalars also go to Weights & Biases (needs the extra `wandb`).")
-    params: WandbParams = Field(default_factory=WandbParams, description="Arguments of wandb.init.")
+    params: WandbParams = Field(WandbParams(), description="Arguments of wandb.init.")
 
 
 class EmaOptions(Options):
@@ -114,7 +114,7 @@ class TrainOptions(Options):
     )
     seed: int = Field(-1, description="Seed of all random numbers; a negative one is drawn, logged and saved.")
     tf32: bool | None = Field(
-        None, description="True or False allows or forbids TF32 everywhere; None keeps PyTorch's choice."
+        None, description="true allows TF32 everywhere, false forbids it; null keeps PyTorch's choice."
     )
     cudnn_benchmark: bool = Field(False, description="cuDNN tries its algorithms for every new image size.")
     channels_last: bool = Field(
@@ -126,22 +126,22 @@ class TrainOptions(Options):
         "pass: less memory, more time.",
     )
     compile: bool = Field(False, description="The transformer's layers go through torch.compile.")
-    amp: AmpOptions = Field(default_factory=AmpOptions, description="Mixed precision.")
-    ddp: DdpOptions = Field(default_factory=DdpOptions, description="Runs of several processes.")
-    clip_grad: ClipGradOptions = Field(default_factory=ClipGradOptions, description="Clipping of the gradient.")
+    amp: AmpOptions = Field(AmpOptions(), description="Mixed precision.")
+    ddp: DdpOptions = Field(DdpOptions(), description="Runs of several processes.")
+    clip_grad: ClipGradOptions = Field(ClipGradOptions(), description="Clipping of the gradient.")
     accumulation_steps: int = Field(
         1,
         ge=1,
         description="Passes that a batch is cut into, whose gradients are averaged; the batch of one update stays "
         "`total_batch_size`.",
     )
-    checkpointer: CheckpointerOptions = Field(default_factory=CheckpointerOptions, description="What is kept.")
+    checkpointer: CheckpointerOptions = Field(CheckpointerOptions(), description="What is kept.")
     eval_period: int = Field(
         5000, ge=0, description="An evaluation every so many iterations; 0 evaluates after the last one alone."
     )
     log_period: int = Field(20, ge=1, description="A line of the log every so many iterations.")
-    wandb: WandbOptions = Field(default_factory=WandbOptions, description="Weights & Biases.")
-    model_ema: EmaOptions = Field(default_factory=EmaOptions, description="Averaged weights.")
+    wandb: WandbOptions = Field(WandbOptions(), description="Weights & Biases.")
+    model_ema: EmaOptions = Field(EmaOptions(), description="Averaged weights.")
 
     @classmethod
     def of(cls, cfg: DictConfig) -> Self:

@@ -1,0 +1,63 @@
+"""Whether a model has as many classes as its data."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from detectron2.data import MetadataCatalog
+
+import datasets_utils  # noqa: F401  (registers the data sets)
+from datasets_utils.coco_format import count_classes
+
+from .options.base import is_call
+from .options.catalog import options_of
+from .options.data import DatasetDictsOptions, RegisterOptions
+
+# From what a config has in the place of a data set's name to its number of classes; None: not known.
+CountClasses = Callable[[Any], int | None]
+
+
+def registered_classes(name: Any) -> int | None:
+    """The number of classes of a registered data set, if they are known before its annotations are read."""
+    if not isinstance(name, str) or name not in MetadataCatalog.list():
+        return None
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    return None if classes is None else len(classes)
+
+
+def classes_of_own_data(name: Any) -> int | None:
+    """The number of categories of the class file of own data; reads it."""
+    if not is_call(name) or options_of(name["_target_"]) is not RegisterOptions:
+        return None
+    class_file = name.get("files", {}).get("class_file")
+    return count_classes(class_file) if class_file else None
+
+
+def check_class_count(model: Any, dataloader: Mapping[str, Any], count: CountClasses) -> None:
+    """Check that the model has as many classes as each of its data sets.
+
+    Args:
+        model, dataloader: plain parts of a config.
+        count: `registered_classes` or `classes_of_own_data`.
+
+    Raises:
+        ValueError: naming both numbers and the data set.
+    """
+    num_classes = model.get("num_classes") if is_call(model) else None
+    if not isinstance(num_classes, int):
+        return  # a model without classes, or one whose classes are counted when it is built
+    for key, name in _dataset_names(dataloader):
+        wanted = count(name)
+        if wanted is not None and wanted != num_classes:
+            shown = name if isinstance(name, str) else name.get("name")
+            raise ValueError(f"model.num_classes is {num_classes}; {shown}, which {key} loads, has {wanted} classes")
+
+
+def _dataset_names(dataloader: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every data set that a loader of detectron2's dataset dicts reads, with the loader's key."""
+    for key in ("train", "test"):
+        loader = dataloader.get(key)
+        dataset = loader.get("dataset") if is_call(loader) else None
+        if is_call(dataset) and options_of(dataset["_target_"]) is DatasetDictsOptions:
+            names = dataset.get("names")
+            for name in names if isinstance(names, list) else [names]:
+                yield f"dataloader.{key}", name

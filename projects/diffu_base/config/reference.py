@@ -1,0 +1,155 @@
+"""The printed reference of all options: of a config with its values, and of everything that can be set.
+
+python -m projects.diffu_base.config.reference > docs/options.md
+"""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+from pydantic.fields import FieldInfo
+
+from .options.base import Options, is_call, join_key
+from .options.catalog import EXPLAINED, TOPICS, options_of
+from .options.run import RunOptions
+from .options.wording import kind, short_name, shown
+from .walk import interpolation_at, plain_values
+
+INTRODUCTION = """# Options
+
+Everything that a config can set: its type, its default and what it does. An option without a default must be set.
+
+- On the command line `key=value` sets an option: `train.max_iter=20000`, `model.sampler.num_steps=5`.
+- An *object* is made by a LazyCall: `L(SomeClass)(argument=...)` in a Python config, and in YAML a mapping with the key
+  `_target_`. The sentence names the classes of this project that fit; your own fit as well.
+- Wrong values are refused when the config is read. What a class of your own takes is not checked.
+
+`python -m projects.diffu_base.config.reference > docs/options.md` makes this page from the options' own declarations in
+`projects/diffu_base/config/options/`.
+"""
+_WIDEST_VALUE = 60
+_SETTING, _KIND = 60, 24  # columns; what is longer moves the rest of its line
+
+
+class Entry(NamedTuple):
+    """A key of a config with its value, and what the option that explains it says, if one does."""
+
+    key: str
+    value: Any
+    kind: str
+    sentence: str
+    is_explained: bool = True
+
+
+def describe(cfg: DictConfig) -> str:
+    """Every key of the config, a line each: `key = value`, its type and a sentence.
+
+    Behind a value that an interpolation gives stands the interpolation; what is inside of such a value is left out.
+    """
+    return "\n".join(_lines(cfg))
+
+
+def _lines(cfg: DictConfig) -> Iterator[str]:
+    for entry in explain(plain_values(cfg)):
+        borrowed = interpolation_at(cfg, entry.key)
+        if borrowed is not None and borrowed[0] != entry.key:
+            continue
+        source = "" if borrowed is None else f" ({borrowed[1]})"
+        setting = f"{entry.key} = {_short(shown(entry.value))}{source}"
+        yield f"{setting:{_SETTING}}  {entry.kind:{_KIND}}  {entry.sentence}".rstrip()
+
+
+def explain(values: Mapping[str, Any], key: str = "", options: type[Options] | None = RunOptions) -> Iterator[Entry]:
+    """What the plain `values` under `key` are, and what is inside of them."""
+    for name, value in values.items():
+        if name == "_target_":
+            continue
+        at, field = join_key(key, name), None if options is None else options.model_fields.get(name)
+        part = None if options is None else options.part(name)
+        if part is None or not isinstance(value, Mapping):
+            yield Entry(at, value, *_about(field), is_explained=field is not None)
+        if is_call(value):
+            yield from explain(value, at, options_of(value["_target_"]))
+        elif isinstance(value, Mapping) and (part is not None or field is None):
+            yield from explain(value, at, part)
+        elif isinstance(value, list):
+            yield from _explain_items(value, at)
+
+
+def _explain_items(values: list[Any], key: str) -> Iterator[Entry]:
+    for position, value in enumerate(values):
+        if is_call(value):
+            options = options_of(value["_target_"])
+            at = join_key(key, position)
+            yield Entry(at, value, "object", _summary(options), is_explained=options is not None)
+            yield from explain(value, at, options)
+
+
+def _about(field: FieldInfo | None) -> tuple[str, str]:
+    return ("", "") if field is None else (kind(field), field.description or "")
+
+
+def _summary(options: type[Options] | None) -> str:
+    return inspect.cleandoc(options.__doc__ or "") if options is not None else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDEST_VALUE else f"{text[: _WIDEST_VALUE - 3]}..."
+
+
+def reference() -> str:
+    """All options in Markdown."""
+    sections = [section for topic in TOPICS for section in _topic(topic)]
+    return "\n".join([INTRODUCTION, *sections])
+
+
+def _topic(topic: Any) -> Iterator[str]:
+    """The options of a module, in its order, under the first line of its docstring."""
+    yield f"## {inspect.cleandoc(topic.__doc__).partition('. ')[0].splitlines()[0].removesuffix('.')}\n"
+    for options in vars(topic).values():
+        if isinstance(options, type) and options.__module__ == topic.__name__ and options in _TITLES:
+            yield _section(options)
+
+
+def _section(options: type[Options]) -> str:
+    name = next((f"`{name}`\n\n" for name, explained in EXPLAINED.items() if explained is options), "")
+    rows = list(_rows(options, options, "" if name or options is RunOptions else f"{_TITLES[options]}."))
+    header = ["| option | type | default | |", "|---|---|---|---|"]
+    table = "\n".join([*header, *rows]) + "\n" if rows else "It takes no options.\n"
+    return f"### {_TITLES[options]}\n\n{_linked(_summary(options), options)}\n\n{name}{table}"
+
+
+def _rows(options: type[Options], owner: type[Options], prefix: str) -> Iterator[str]:
+    for key, field in options.model_fields.items():
+        part = options.part(key)
+        if part is not None and part not in _TITLES:
+            yield from _rows(part, owner, f"{prefix}{key}.")
+            continue
+        default = "" if field.is_required() else f"`{shown(field.get_default(call_default_factory=True))}`"
+        if part is not None:
+            default = ""
+        yield f"| `{prefix}{key}` | {kind(field)} | {default} | {_linked(field.description or '', owner)} |"
+
+
+def _linked(text: str, options: type[Options]) -> str:
+    """`text`, in which the names of what other options explain lead to their sections."""
+
+    def link(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"[{match[0]}](#{_ANCHORS[name]})" if name in _ANCHORS and name != _TITLES[options] else match[0]
+
+    return re.sub(r"`([\w.]+)`", link, text)
+
+
+# Of all options that have a section: its title.
+_TITLES: dict[type[Options], str] = {
+    RunOptions: "Top level",
+    **{part: key for key in RunOptions.model_fields if (part := RunOptions.part(key)) is not None},
+    **{options: short_name(name) for name, options in EXPLAINED.items()},
+}
+_ANCHORS = {title: re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in _TITLES.values()}
+
+if __name__ == "__main__":
+    print(reference(), end="")
