@@ -54,9 +54,10 @@ def check_config(cfg: DictConfig) -> None:
             raise ValueError(f"the config has no {key!r}; it has {', '.join(map(str, cfg.keys()))}")
     values = plain_values(cfg)
     problems = wrong_values(values)
-    # What is wrong with a value is wrong with its copies: it is told once, where it can be changed.
+    # A value that is wrong is so in all places that take it from there; it is told once, where it can be changed.
     own = {key: problem for key, problem in problems.items() if interpolation_at(cfg, key) is None}
-    told = own | {key: problem for key, problem in problems.items() if problem not in own.values()}
+    known = {_value(problem) for problem in own.values()}
+    told = own | {key: problem for key, problem in problems.items() if _value(problem) not in known}
     if told:
         raise ValueError("\n".join(f"{key} {problem}" for key, problem in told.items()))
     check_class_count(values["model"], values["dataloader"], registered_classes)
@@ -78,6 +79,10 @@ def wrong_values(values: Mapping[str, Any]) -> dict[str, str]:
             problems |= options.problems(arguments, key)
             problems |= _unknown_arguments(call["_target_"], options, arguments, key)
     return problems
+
+
+def _value(problem: str) -> str:
+    return problem.partition(";")[0]
 
 
 def unread_keys(values: Mapping[str, Any]) -> Iterator[str]:

@@ -114,23 +114,40 @@ def _topic(topic: Any) -> Iterator[str]:
 
 
 def _section(options: type[Options]) -> str:
-    name = next((f"`{name}`\n\n" for name, explained in EXPLAINED.items() if explained is options), "")
-    rows = list(_rows(options, options, "" if name or options is RunOptions else f"{_TITLES[options]}."))
-    header = ["| option | type | default | |", "|---|---|---|---|"]
-    table = "\n".join([*header, *rows]) + "\n" if rows else "It takes no options.\n"
-    return f"### {_TITLES[options]}\n\n{_linked(_summary(options), options)}\n\n{name}{table}"
+    names = {explained: name for name, explained in EXPLAINED.items()}
+    name = f"`{names[options]}`\n" if options in names else ""
+    like = next((base for base in options.__mro__[1:] if issubclass(base, Options) and base in names), None)
+    rows = list(_rows(options, options, like, "" if name or options is RunOptions else f"{_TITLES[options]}."))
+    table = "\n".join(["| option | type | default | meaning |", "|---|---|---|---|", *rows]) + "\n"
+    parts = [f"### {_TITLES[options]}\n", f"{_linked(_summary(options), options)}\n", name, table if rows else ""]
+    if like is not None and like.model_fields:
+        also = " also" if rows else ""
+        parts.append(f"It{also} takes the options of {_linked(f'`{_TITLES[like]}`', options)}.\n")
+    return "\n".join(filter(None, parts))
 
 
-def _rows(options: type[Options], owner: type[Options], prefix: str) -> Iterator[str]:
-    for key, field in options.model_fields.items():
-        part = options.part(key)
-        if part is not None and part not in _TITLES:
-            yield from _rows(part, owner, f"{prefix}{key}.")
+def _rows(options: type[Options], owner: type[Options], like: type[Options] | None, prefix: str) -> Iterator[str]:
+    """The rows of a section's table; what `like` says already is left out."""
+    for key in _own_first(options):
+        field, part = options.model_fields[key], options.part(key)
+        if like is not None and key in like.model_fields and _same(field, like.model_fields[key]):
             continue
-        default = "" if field.is_required() else f"`{shown(field.get_default(call_default_factory=True))}`"
-        if part is not None:
-            default = ""
+        if part is not None and part not in _TITLES:
+            yield from _rows(part, owner, like.part(key) if like is not None else None, f"{prefix}{key}.")
+            continue
+        default = "" if field.is_required() or part is not None else f"`{shown(field.get_default())}`"
         yield f"| `{prefix}{key}` | {kind(field)} | {default} | {_linked(field.description or '', owner)} |"
+
+
+def _own_first(options: type[Options]) -> list[str]:
+    """The keys of `options`; what they have beyond the options that they build on comes first."""
+    classes = [each for each in options.__mro__ if issubclass(each, Options)]
+    names = (name for each in classes for name in vars(each).get("__annotations__", {}))
+    return [name for name in dict.fromkeys(names) if name in options.model_fields]
+
+
+def _same(field: FieldInfo, other: FieldInfo) -> bool:
+    return field.annotation == other.annotation and field.description == other.description
 
 
 def _linked(text: str, options: type[Options]) -> str:

@@ -1,14 +1,13 @@
 """Augmentations of images, in training and at test time."""
 
-from typing import Any, Literal
+import sys
+from typing import Literal
 
 from pydantic import Field
 
 from .base import Options
 from .kinds import Count, Part, Share
 from .registry import explains
-
-_NO_LIMIT = 2**63 - 1
 
 
 @explains("detectron2.data.transforms.augmentation_impl.ResizeShortestEdge")
@@ -19,7 +18,7 @@ class ResizeOptions(Options):
         description="Length of the shorter edge in pixels; or a list, see `sample_style`."
     )
     max_size: Count = Field(
-        _NO_LIMIT, description="The longer edge in pixels is at most this; the whole image shrinks to fit."
+        sys.maxsize, description="The longer edge in pixels is at most this; the whole image shrinks to fit."
     )
     sample_style: Literal["range", "choice"] = Field(
         "range",
@@ -57,7 +56,7 @@ class CropOptions(Options):
 class AugmentedDetectorOptions(Options):
     """Test-time augmentation: detects in several variants of an image and merges the detections."""
 
-    model: Any = Field(None, description="The detector. The evaluation sets it.")
+    model: Part | None = Field(None, description="The detector. The evaluation sets it.")
     variants: Part = Field(description="Makes the variants of an image: `DatasetMapperTTA`.")
     nms: Part = Field(description="Merges the detections of all variants: `ClassWiseNMS`.")
     max_detections: Count = Field(description="Detections that are kept per image.")

@@ -1,7 +1,5 @@
 """`dataloader`: which images are read, how they are augmented, and how they come together in batches."""
 
-from typing import Any
-
 from pydantic import Field
 
 from .base import Options
@@ -129,8 +127,8 @@ class CocoFilesOptions(Options):
 class CheckDataOptions(Options):
     """Checks the images and annotations of a run before it starts, and lists all faults."""
 
-    train: Any = Field(description="Where the training data are: `CocoFiles`; null: there are none.")
-    test: Any = Field(description="Where the data to evaluate on are: `CocoFiles`; null: there are none.")
+    train: Part | None = Field(description="Where the training data are: `CocoFiles`; null: there are none.")
+    test: Part | None = Field(description="Where the data to evaluate on are: `CocoFiles`; null: there are none.")
     drop_faulty: bool = Field(False, description="Faults are reported, but the run goes on without the faulty entries.")
     read_images: bool = Field(
         True, description="The check opens every image; false only looks whether the files are there."

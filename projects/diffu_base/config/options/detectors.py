@@ -44,7 +44,7 @@ class DetectorOptions(Options):
         if isinstance(num_steps, int) and isinstance(timesteps, int):
             last_time = _inside(self.sampler, "last_time")
             available = timesteps - 1 - (last_time if isinstance(last_time, int) else 0)
-            if num_steps > available:
+            if timesteps >= 1 and num_steps > available:
                 raise conflict("sampler.num_steps", num_steps, f"{timesteps} timesteps allow 1 to {available}")
         return self
 

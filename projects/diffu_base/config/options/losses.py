@@ -69,3 +69,6 @@ class MetricLossOptions(Options):
     model_config = {**Options.model_config, "extra": "allow"}
 
     name: str = Field(description="The loss's name there, such as `SupConLoss`.")
+    temperature: Positive | None = Field(
+        None, description="For losses that have one, such as `SupConLoss`: the lower, the more near queries count."
+    )

@@ -1,11 +1,9 @@
 """Masks: the mask feature of an image, and the small network that makes an object's mask of it."""
 
-from typing import Any
-
 from pydantic import Field
 
 from .base import Options
-from .kinds import Count, Natural
+from .kinds import Count, Natural, Part
 from .registry import explains
 
 
@@ -56,4 +54,4 @@ class MLPOptions(Options):
 class MaskLossOptions(Options):
     """The Dice loss of the predicted masks."""
 
-    mask_head: Any = Field(description="Makes the masks: `model.mask_head`.")
+    mask_head: Part = Field(description="Makes the masks: `model.mask_head`.")

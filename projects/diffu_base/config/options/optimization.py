@@ -1,7 +1,7 @@
 """`optimizer` and `lr_multiplier`: how the weights learn."""
 
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,7 @@ class AdamWOptions(Options):
 class ParamGroupsOptions(Options):
     """Groups of parameters with one learning rate and one weight decay each."""
 
-    model: Any = Field(None, description="The model. The run sets it.")
+    model: Part | None = Field(None, description="The model. The run sets it.")
     base_lr: Positive = Field(description="Learning rate of everything but the backbone.")
     backbone_lr_factor: NonNegative = Field(
         0.1, description="The backbone's learning rate is this times `base_lr`; a pretrained one needs less."

@@ -1,7 +1,5 @@
 """The whole config of a run."""
 
-from typing import Any
-
 from pydantic import Field
 
 from .base import Options
@@ -22,5 +20,5 @@ class RunOptions(Options):
     lr_multiplier: Part = Field(description="How the learning rate changes: `WarmupParamScheduler`.")
     data: OwnDataOptions | None = Field(None, description="Your own data, for the configs that take them.")
     num_classes: Count | None = Field(None, description="The number of classes of your own data: `count_classes`.")
-    data_check: Any = Field(None, description="Checks your own data before the run: `check_before_training`.")
+    data_check: Part | None = Field(None, description="Checks your own data before the run: `check_before_training`.")
     digit_scenes: Part | None = Field(None, description="The images of the demo: `DigitSceneSettings`.")

@@ -133,7 +133,7 @@ class TrainOptions(Options):
         1,
         ge=1,
         description="Passes that a batch is cut into, whose gradients are averaged; the batch of one update stays "
-        "`total_batch_size`.",
+        "`total_batch_size`. A loss is divided by the number of objects of its pass.",
     )
     checkpointer: CheckpointerOptions = Field(CheckpointerOptions(), description="What is kept.")
     eval_period: int = Field(

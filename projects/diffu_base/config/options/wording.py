@@ -1,5 +1,6 @@
 """Types and values of options in words, for the printed reference."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -29,7 +30,7 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return value or '""'
     if isinstance(value, int | float):
-        return repr(value)
+        return "no limit" if value == sys.maxsize else repr(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {shown(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, Sequence) and not hasattr(value, "_fields"):
