@@ -42,7 +42,7 @@ examples, an annotation file with its folder of images, and the data of a config
   diffudetr check train.json images/train --write-mended mended.json
   diffudetr check diffu_dino/dino-resnet/coco-r50-4scales-50ep"""
 
-CONFIG = """List all configs, or show every key of one of them with its value.
+CONFIG = """List all configs, or show every key of one of them with its value, its type and what it does.
 
 examples:
   diffudetr config

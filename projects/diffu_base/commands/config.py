@@ -1,12 +1,10 @@
 """Lists the configs, and shows what one of them sets."""
 
 import ast
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-from omegaconf import OmegaConf
+from collections.abc import Sequence
 
 from projects.diffu_base.config.files import config_names, find_config, get_config
+from projects.diffu_base.config.reference import describe
 
 
 def list_configs() -> None:
@@ -18,24 +16,12 @@ def list_configs() -> None:
 
 
 def show_config(name: str, overrides: Sequence[str] = ()) -> None:
-    """Print every key of a config with its value.
+    """Print every key of a config with its value, its type and what it does.
 
     Raises:
         ValueError: there is no such config, or an override does not fit it.
     """
-    for key, value in _leaves(OmegaConf.to_container(get_config(name, *overrides), resolve=False), ""):
-        print(f"{key} = {value}")
-
-
-def _leaves(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    """Every key below `node` as an override names it, with its value."""
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _leaves(value, f"{prefix}.{key}" if prefix else str(key))
-    elif callable(node):
-        yield prefix, f"{node.__module__}.{node.__qualname__}"
-    else:
-        yield prefix, repr(node)
+    print(describe(get_config(name, *overrides)))
 
 
 def _first_sentence(name: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pydantic.fields import FieldInfo
 
 from .options.base import Options, is_call, join_key
@@ -46,19 +46,28 @@ class Entry(NamedTuple):
 def describe(cfg: DictConfig) -> str:
     """Every key of the config, a line each: `key = value`, its type and a sentence.
 
-    Behind a value that an interpolation gives stands the interpolation; what is inside of such a value is left out.
+    Behind a value that an interpolation gives stands the interpolation; what is inside of such a value is left out. A
+    part of a config may lack what its interpolations lead to; they then stand in the values' place.
     """
     return "\n".join(_lines(cfg))
 
 
 def _lines(cfg: DictConfig) -> Iterator[str]:
-    for entry in explain(plain_values(cfg)):
+    for entry in explain(_values(cfg)):
         borrowed = interpolation_at(cfg, entry.key)
         if borrowed is not None and borrowed[0] != entry.key:
             continue
-        source = "" if borrowed is None else f" ({borrowed[1]})"
+        source = "" if borrowed is None or borrowed[1] == entry.value else f" ({borrowed[1]})"
         setting = f"{entry.key} = {_short(shown(entry.value))}{source}"
         yield f"{setting:{_SETTING}}  {entry.kind:{_KIND}}  {entry.sentence}".rstrip()
+
+
+def _values(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        return plain_values(cfg)
+    except ValueError:
+        values: Any = OmegaConf.to_container(cfg, resolve=False)
+        return values
 
 
 def explain(values: Mapping[str, Any], key: str = "", options: type[Options] | None = RunOptions) -> Iterator[Entry]:

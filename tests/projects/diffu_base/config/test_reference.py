@@ -74,6 +74,14 @@ def test_what_an_interpolation_brings_along_is_described_where_it_is_set():
     assert "model.criterion.mask_loss.mask_head.channels" not in keys
 
 
+def test_a_part_shows_interpolations_that_lead_out_of_it():
+    lines = describe(get_config("common/data/tta")).splitlines()
+    assert any(
+        line.startswith("test_time_augmentation.max_detections = ${model.select_box_nums_for_evaluation}  integer")
+        for line in lines
+    )
+
+
 class Kinds(Options):
     count: Count = Field(3)
     share: Share | None = Field(None)
