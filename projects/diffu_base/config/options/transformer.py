@@ -17,7 +17,7 @@ class TransformerOptions(Options):
     decoder: Part = Field(description="Turns queries into boxes and classes: `DeformableTransformerDecoder`.")
     num_feature_levels: Count = Field(4, description="Number of maps of different resolution, as many as the neck has.")
     ranking: Part = Field(
-        description="Which places of the image become proposals: `BestClassScore` or `FirstClassScore`."
+        description="Which places of the image become proposals: `BestClassScore` or `ObjectnessScore`."
     )
     supervision: Part = Field(
         description="What the loss sees of the encoder: `ChosenTokens`, `ChosenObjectness` or `EveryToken`."
@@ -106,12 +106,12 @@ class ConditioningOptions(Options):
     )
 
 
-@explains("layers_diffu_detr.bbox_embedd.ScaleShiftConditioning")
+@explains("layers_diffu_detr.conditioning.ScaleShiftConditioning")
 class ScaleShiftOptions(ConditioningOptions):
     """The timestep scales and shifts the queries before each part of a layer, as in the released code."""
 
 
-@explains("layers_diffu_detr.bbox_embedd.AdditiveConditioning")
+@explains("layers_diffu_detr.conditioning.AdditiveConditioning")
 class AdditiveOptions(ConditioningOptions):
     """The timestep is added to the queries after self-attention, as DiffuDETR's paper has it."""
 
@@ -138,9 +138,9 @@ class BestClassScoreOptions(Options):
     """Ranks places by the score of their best class (DINO, released DiffuDINO)."""
 
 
-@explains("projects.diffu_detr.modeling.proposals.FirstClassScore")
-class FirstClassScoreOptions(Options):
-    """Ranks places by class 0, which is objectness where proposals are trained without class (Deformable DETR)."""
+@explains("projects.diffu_detr.modeling.proposals.ObjectnessScore")
+class ObjectnessScoreOptions(Options):
+    """Ranks places by class 0, which says whether there is an object if proposals are trained so (Deformable DETR)."""
 
 
 @explains("projects.diffu_detr.modeling.proposals.ChosenTokens")
