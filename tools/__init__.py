@@ -1,1 +1,1 @@
-"""Scripts. A package, as detectron2 installs one of the same name, which would hide a folder without this file."""
+"""Programs of a checkout. detectron2 installs a package `tools`, too, which would hide this folder without this file."""

@@ -1,17 +1,19 @@
-"""Measures what a trained model's AP is made of: settings of its sampler, over noise seeds, beside baselines.
+"""Measures where a trained model's AP comes from: its sampler in many settings, with several seeds, beside baselines.
 
     python tools/ablate.py --model NAME=CONFIG:CHECKPOINT [--model ...] --output-dir DIR [--seeds 0 1 2]
         [--evaluations 1 4 | --no-standard-rows] [--row "NAME: key=value ..."] [--crowded-above N]
         [--latency-images N] [key=value ...]
 
-Rows are settings of the trained model. Every model gets the standard ones: numbers of decoder evaluations, and controls
-that tell where a gain comes from; a baseline, which has no noise, is measured without and with NMS. ``--evaluations``
-names the numbers and leaves the controls out; ``--row`` adds one to every model. AP is that of boxes and, where the
-model has them, of masks, over all images, and over crowded and sparse ones apart.
+Each row of the table is a setting of a trained model. Every diffusion model has the standard rows: different numbers of
+decoder evaluations, and controls that lack one thing and so tell where a gain comes from. A baseline, which has no
+noise, has two rows, without and with NMS. ``--evaluations`` names the numbers and leaves the controls out; ``--row``
+adds a row to every model. AP is measured for boxes and, where the model has them, for masks: over all images, and over
+the crowded and the sparse images apart.
 
-DIR gets ablation.json, ablation.md (a table) and ablation.png (a panel for each diffusion model; baselines named after
-it are lines in it). ablation.json is written after every evaluation: the same command goes on where it was interrupted
-and measures nothing again, with more models, rows or seeds only what is new.
+The tool writes into DIR ablation.json, ablation.md (the table) and ablation.png (a panel for each diffusion model; the
+baselines that the command line names after it are lines in its panel). It writes ablation.json after every evaluation.
+A command that was interrupted goes on where it was when it is given again, and a command with more models, rows or
+seeds only measures what is new.
 """
 
 import argparse
@@ -36,7 +38,7 @@ from tools.measuring.measure import parse_arguments  # noqa: E402
 
 
 class Model(NamedTuple):
-    """A trained model under the table's name for it."""
+    """A trained model, and what the table calls it."""
 
     name: str
     config_file: str
@@ -60,10 +62,10 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--row", action="append", default=[], metavar="ROW", help='"name: key=value ..."')
     standard = parser.add_mutually_exclusive_group()
     standard.add_argument(
-        "--evaluations", type=int, nargs="+", default=[], metavar="N", help="of the decoder, in place of all rows"
+        "--evaluations", type=int, nargs="+", default=[], metavar="N", help="only these numbers, no controls"
     )
     standard.add_argument("--no-standard-rows", action="store_true", help="only the rows of --row")
-    parser.add_argument("--crowded-above", type=float, metavar="N", help="objects; default the data set's median")
+    parser.add_argument("--crowded-above", type=float, metavar="N", help="objects of an image; default: the median")
     parser.add_argument("--latency-images", type=int, default=20, metavar="N", help="images to time; 0: none")
     parser.add_argument("--num-gpus", type=int, default=1, help="0 uses the CPU; without a GPU it does so by itself")
     parser.add_argument("opts", nargs="*", metavar="key=value", help="overrides for all models and rows")
@@ -83,7 +85,7 @@ def ablate(args: argparse.Namespace) -> Results:
     folder = Path(args.output_dir)
     (folder / "annotations").mkdir(parents=True, exist_ok=True)
     results = Results(folder)
-    runs = [model_run(args, model, rows, results) for model in models]  # mistakes come to light before anything runs
+    runs = [model_run(args, model, rows, results) for model in models]  # finds mistakes before anything runs
     report = Progress(sum(run.evaluations() for run in runs))
     for run in runs:
         run.run(args.latency_images, report)
@@ -93,7 +95,7 @@ def ablate(args: argparse.Namespace) -> Results:
 
 
 def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], results: Results) -> ModelRun:
-    """What is to be done for a model."""
+    """A model's part of what the arguments ask for."""
 
     def load(overrides: Sequence[str]) -> DictConfig:
         opts = [*args.opts, f"train.init_checkpoint='{local_path(model.checkpoint)}'", *overrides]
@@ -107,7 +109,7 @@ def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], r
 
 
 class Progress:
-    """Prints lines, those of evaluations with their number and the time that is left."""
+    """Prints lines of text. A line about an evaluation also says its number and how much time is left."""
 
     def __init__(self, evaluations: int):
         self.total, self.done, self.start = evaluations, 0, time.monotonic()

@@ -1,16 +1,21 @@
-"""Counts a model's parameters and FLOPs, by module and by number of decoder evaluations.
+"""Counts a model's parameters and FLOPs, by module and by number of decoder evaluations, and estimates its training.
 
     python tools/analyze_model.py --config-file CONFIG [--size 800 1333] [--steps 1 3 5] [--depth 2] [key=value ...]
     python tools/analyze_model.py --config-file CONFIG --num-images 100
+    python tools/analyze_model.py --config-file CONFIG --gpus 8 [--tflops 5] [--size 704 940]
 
 The first counts for one image of a size, the second the mean over the first images of the config's test data set. One
 multiply-add counts as one FLOP, as fvcore and the papers count. Runs on the CPU; weights do not matter.
+
+--gpus estimates the hours that the config's schedule takes. Counted are the products of matrices in the forward and
+the backward pass of one image, of --size or the data set's first, with 10 objects. It is assumed that each GPU sustains
+--tflops 10^12 operations per second (a multiply-add is two) and that nothing else takes time. tools/benchmark.py train
+measures on a GPU what a step takes there.
 """
 
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,23 +24,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 from detectron2.config import instantiate  # noqa: E402
+from fvcore.nn import parameter_count  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
-from torch import nn  # noqa: E402
 
 from projects.diffu_base.config.checks import load_config  # noqa: E402
 from projects.diffu_base.engine.build import build_model  # noqa: E402
-from tools.measuring.flops import CONVENTION, FlopCount, count_flops, count_parameters, may_multiply  # noqa: E402
+from projects.diffu_base.modeling.detector import Detector  # noqa: E402
+from tools.measuring.flops import CONVENTION, count_flops, count_training_products  # noqa: E402
 from tools.measuring.measure import (  # noqa: E402
+    as_detector,
     checked_size,
     describe_environment,
     evaluations_to_measure,
     parse_arguments,
     random_images,
-    set_evaluations,
     table,
+    with_targets,
 )
 
-Counts = dict[int, dict[tuple[int, int], FlopCount]]  # by decoder evaluations, by image size
+Size = tuple[int, int]  # height, width
+OBJECTS = 10  # on the image of a training step
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -46,6 +54,8 @@ def argument_parser() -> argparse.ArgumentParser:
     what.add_argument("--num-images", type=int, metavar="N", help="mean over the first N images of dataloader.test")
     parser.add_argument("--steps", type=int, nargs="+", metavar="N", help="decoder evaluations; default 1 3 5")
     parser.add_argument("--depth", type=int, default=2, help="how far down the tree of modules is shown")
+    parser.add_argument("--gpus", type=int, metavar="N", help="estimate the training on so many GPUs")
+    parser.add_argument("--tflops", type=float, default=5.0, help="sustained by each, 10^12 operations per second")
     parser.add_argument("--json", metavar="FILE", help="write every module's numbers")
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. model.num_queries=300")
     return parser
@@ -55,30 +65,28 @@ def analyze(args: argparse.Namespace) -> dict[str, Any]:
     """Count, and return what ``--json`` writes.
 
     Raises:
-        ValueError: a size, a number of evaluations or a number of images that cannot be, or a data set that is not
-            there.
+        ValueError: an argument's value cannot be, or a data set is not there.
     """
     cfg = load_config(args.config_file, args.opts, num_gpus=0)
     sizes = [checked_size(args.size)] if args.num_images is None else data_set_sizes(cfg, args.num_images)
-    model = build_model(cfg.model, cfg.train.device, channels_last=cfg.train.channels_last).eval()
-    counts = count_by_evaluations(model, evaluations_to_measure(model.diffusion, args.steps), set(sizes))
-    uncounted: Counter[str] = Counter()
-    for count in (count for by_size in counts.values() for count in by_size.values()):
-        uncounted |= Counter(count.uncounted)
-    return {
+    model = as_detector(build_model(cfg.model, "cpu"))
+    evaluations = evaluations_to_measure(model.diffusion, args.steps)
+    parameters = parameter_count(model)
+    result = {
         "config_file": args.config_file,
         "overrides": list(args.opts),
         "images": [list(size) for size in sizes],
         "convention": CONVENTION,
-        "parameters": count_parameters(model),
-        "flops": {number: statistics(by_size, sizes) for number, by_size in counts.items()},
-        "uncounted_operators": dict(uncounted.most_common()),
-        "suspect_operators": [name for name in uncounted if may_multiply(name)],
+        "parameters": {name: parameters[name] for name, _ in model.named_modules()},
+        "flops": {number: statistics(model.eval(), number, sizes) for number in evaluations},
         "environment": describe_environment("cpu"),
     }
+    if args.gpus is not None:
+        result["training"] = estimate_training(cfg, model.train(), sizes[0], args.gpus, args.tflops)
+    return result
 
 
-def data_set_sizes(cfg: DictConfig, num_images: int) -> list[tuple[int, int]]:
+def data_set_sizes(cfg: DictConfig, num_images: int) -> list[Size]:
     """Sizes of the first images of ``dataloader.test``, as its mapper hands them to the model."""
     if num_images < 1:
         raise ValueError(f"--num-images {num_images}: at least 1 is needed")
@@ -95,62 +103,59 @@ def data_set_sizes(cfg: DictConfig, num_images: int) -> list[tuple[int, int]]:
     return [tuple(mapper(record)["image"].shape[-2:]) for record in records[:num_images]]
 
 
-def count_by_evaluations(model: nn.Module, evaluations: Sequence[int], sizes: set[tuple[int, int]]) -> Counts:
-    """Count for each number of decoder evaluations and each size once: FLOPs do not depend on an image's content."""
-    counts: Counts = {}
-    for number in evaluations:
-        set_evaluations(model, number)
-        counts[number] = {size: count_flops(model, random_images([size])) for size in sorted(sizes)}
-    return counts
+def statistics(model: Detector, evaluations: int, sizes: Sequence[Size]) -> dict[str, Any]:
+    """FLOPs with so many decoder evaluations: mean by module, mean and standard deviation in total over the images."""
+    model.sampler.num_steps = evaluations
+    # They do not depend on what an image shows, so each size is counted once.
+    by_size = {size: count_flops(model, random_images([size])) for size in sorted(set(sizes))}
+    counts = [by_size[size] for size in sizes]
+    totals = [count[""] for count in counts]
+    by_module = {name: float(np.mean([count[name] for count in counts])) for name in counts[0]}
+    return {"mean": float(np.mean(totals)), "std": float(np.std(totals)), "by_module": by_module}
 
 
-def statistics(by_size: dict[tuple[int, int], FlopCount], sizes: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """Mean over the images by module, and the total's standard deviation over them."""
-    totals = [by_size[size].total for size in sizes]
-    modules = by_size[sizes[0]].by_module
-    return {
-        "mean": float(np.mean(totals)),
-        "std": float(np.std(totals)),
-        "by_module": {name: float(np.mean([by_size[size].by_module[name] for size in sizes])) for name in modules},
-    }
+def estimate_training(cfg: DictConfig, model: Detector, size: Size, gpus: int, tflops: float) -> dict[str, Any]:
+    """What the training of ``cfg`` takes on so many GPUs, each sustaining so many 10^12 operations per second."""
+    if gpus < 1 or tflops <= 0:
+        raise ValueError(f"--gpus {gpus} --tflops {tflops:g}: both must be positive")
+    iterations, batch = cfg.train.max_iter, cfg.dataloader.train.total_batch_size
+    products = count_training_products(model, with_targets(random_images([size]), OBJECTS, model.num_classes))
+    hours = 2 * products * iterations * batch / (gpus * tflops * 1e12) / 3600
+    return {"iterations": iterations, "batch": batch, "flops": products, "gpus": gpus, "tflops": tflops, "hours": hours}
 
 
 def report(result: dict[str, Any], depth: int) -> str:
-    """What a person reads: the tree of modules, totals by decoder evaluations, and what does not count."""
+    """What a person reads: the modules, and totals by decoder evaluations."""
     flops, images = result["flops"], result["images"]
     where = f"{images[0][0]}x{images[0][1]}" if len(images) == 1 else f"mean over {len(images)} images"
     header = ["module", "parameters", *(f"GFLOPs ({number})" for number in flops)]
-    rows = [header, *tree_rows(result["parameters"], {n: f["by_module"] for n, f in flops.items()}, depth)]
-    first = next(iter(flops))
+    modules = module_rows(result["parameters"], [entry["by_module"] for entry in flops.values()], depth)
+    first, reference = next(iter(flops.items()))
     totals = [["decoder evaluations", "GFLOPs", "std", f"ratio to {first}"]]
     for number, entry in flops.items():
-        ratio = entry["mean"] / flops[first]["mean"]
-        totals.append([str(number), f"{entry['mean'] / 1e9:.1f}", f"{entry['std'] / 1e9:.1f}", f"{ratio:.3f}"])
-    uncounted = ", ".join(f"{name.removeprefix('aten::')} ({n})" for name, n in result["uncounted_operators"].items())
-    lines = [
-        f"{result['config_file']}, {where}; in brackets the decoder evaluations",
-        table(rows),
-        table(totals),
-        f"FLOPs: {result['convention']}.",
-        f"Operators that neither count nor are on fvcore's list of free ones, and their calls: {uncounted or 'none'}.",
-    ]
-    if result["suspect_operators"]:
-        lines.append(
-            f"WARNING: the counts are too low: {', '.join(result['suspect_operators'])} may multiply matrices."
-        )
-    return "\n\n".join(lines)
+        mean, std = entry["mean"] / 1e9, entry["std"] / 1e9
+        totals.append([str(number), f"{mean:.1f}", f"{std:.1f}", f"{entry['mean'] / reference['mean']:.3f}"])
+    lines = [f"{result['config_file']}, {where}; in brackets the decoder evaluations", table([header, *modules])]
+    lines.append(table(totals))
+    if "training" in result:
+        lines.append(table(training_rows(result["training"])))
+    return "\n\n".join([*lines, f"FLOPs: {result['convention']}."])
 
 
-def tree_rows(parameters: dict[str, int], flops: dict[int, dict[str, float]], depth: int) -> list[list[str]]:
-    """One row per module that has parameters or FLOPs, indented by its depth."""
+def training_rows(training: dict[str, Any]) -> list[list[str]]:
+    """A header and the estimate."""
+    numbers = [f"{training['iterations']:,}", str(training["batch"])]
+    numbers += [f"{training['flops'] / 1e9:.0f}", f"{training['hours']:.3g}"]
+    return [["iterations", "batch", "GFLOPs an image", f"hours on {training['gpus']} GPUs (estimate)"], numbers]
+
+
+def module_rows(parameters: dict[str, int], flops: Sequence[dict[str, float]], depth: int) -> list[list[str]]:
+    """A row for each module down to `depth` that has parameters or FLOPs."""
     rows = []
     for name, number in parameters.items():
-        level = name.count(".") + 1 if name else 0
-        of_module = [by_module.get(name, 0) for by_module in flops.values()]
-        if level > depth or not (number or any(of_module)):
-            continue
-        label = "  " * level + (name.rpartition(".")[2] or "model")
-        rows.append([label, f"{number:,}", *(f"{value / 1e9:.2f}" for value in of_module)])
+        counts = [by_module[name] for by_module in flops]
+        if len(name.split(".")) <= depth and (number or any(counts)):
+            rows.append([name or "model", f"{number:,}", *(f"{count / 1e9:.2f}" for count in counts)])
     return rows
 
 

@@ -1,140 +1,144 @@
-"""Measures inference and training steps: time by part, peak memory, and the distance from what matrix products take.
+"""Measures inference and training steps: time by part, memory, and the distance from what matrix products take.
 
-    python tools/benchmark.py inference --config-file CONFIG [--steps 1 3 5] [--batch 1] [--size 800 1333] [WORD ...]
-    python tools/benchmark.py train --config-file CONFIG [--sizes 480x640 512x480] [--objects 10] [WORD ...]
+    python tools/benchmark.py inference --config-file CONFIG [--steps 1 3 5] [--sizes 800x1333] [WORD ...]
+    python tools/benchmark.py train --config-file CONFIG [--sizes 480x640 512x480] [WORD ...]
 
-A WORD is an override of the config (key=value), a variable (DIFFU_DETR_DEFORM_ATTN=pytorch) or cache=off, which
-projects memory to values again in every decoder evaluation. ``--compare "WORD ..."`` measures the setting (A) and the
-same with these words (B) in turn, A B A B, and prints ratios and whether both compute the same.
+A WORD is an override of the config (key=value) or a variable (DIFFU_DETR_DEFORM_ATTN=pytorch). ``--compare "WORD ..."``
+measures the variant A and the variant B, A with these words, in turn, A B A B, and tells whether both compute the same.
 
-Images are random, and so are weights, unless the words have train.init_checkpoint=FILE. Every setting has a process of
-its own. A spread is the distance of the quartiles.
+Images are random, and so are weights, unless the words have train.init_checkpoint=FILE. Each variant has a process of
+its own. The spread is the distance of the quartiles. The floor is the time that the products of matrices alone take at
+the best rate that this machine shows.
 """
 
 import argparse
-import json
+import multiprocessing
+import os
+import re
+import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from detectron2.config import instantiate  # noqa: E402
 
-from tools.benchmarking.inference import InferenceJob  # noqa: E402
-from tools.benchmarking.report import collect, contrast, text  # noqa: E402
-from tools.benchmarking.setting import Setting  # noqa: E402
-from tools.benchmarking.training import TrainingJob  # noqa: E402
-from tools.benchmarking.worker import Job, Worker  # noqa: E402
-from tools.measuring.measure import checked_size, evaluations_to_measure, image_size, parse_arguments  # noqa: E402
+from layers_diffu_detr.multi_scale_deform_attn import ENV_VARIABLE, choose_deform_attn_op  # noqa: E402
+from projects.diffu_base.config.checks import load_config  # noqa: E402
+from tools.benchmarking.report import Measured, text  # noqa: E402
+from tools.benchmarking.runs import InferenceRun, Run, TrainingRun, finish, start, take_turn  # noqa: E402
+from tools.measuring.measure import evaluations_to_measure, image_size, parse_arguments  # noqa: E402
+
+_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait would take the cores from the other variant
+    "KINETO_LOG_LEVEL": "99",  # torch's profiler would print its start, and an error where there is no GPU
+    "TORCH_CPP_LOG_LEVEL": "ERROR",  # and a warning that it does not know what was allocated before
+}
+
+
+def overrides_and_variables(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Overrides of the config and environment variables, whose names have capitals alone, among the words.
+
+    Raises:
+        ValueError: there is no such op for deformable attention.
+    """
+    is_variable = re.compile(r"[A-Z][A-Z0-9_]*=").match
+    variables = dict(word.split("=", 1) for word in words if is_variable(word))
+    choose_deform_attn_op(variables.get(ENV_VARIABLE, "auto"))  # its errors would otherwise come up in the process
+    return [word for word in words if not is_variable(word)], variables
+
+
+@contextmanager
+def process(environment: dict[str, str]) -> Iterator[ProcessPoolExecutor]:
+    """A new process, as a pool of one, with these variables besides this process's."""
+    before = dict(os.environ)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        os.environ.update({**_ENVIRONMENT, **before, **environment})
+        try:
+            pool.submit(os.getpid).result()  # starts the process, which inherits the variables
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        yield pool
 
 
 def argument_parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config-file", required=True, metavar="FILE", help="a LazyConfig with `model`")
     common.add_argument("--num-gpus", type=int, default=1, help="0 uses the CPU; without a GPU it does so by itself")
-    common.add_argument("--warmup", type=int, default=1, metavar="N", help="turns before the measured ones")
-    common.add_argument("--compare", metavar="WORDS", help="what the second setting has besides, in quotation marks")
-    common.add_argument("--json", metavar="FILE", help="write everything, each turn's times too")
-    common.add_argument("opts", nargs="*", metavar="WORD", help="key=value, VARIABLE=value or cache=off")
+    common.add_argument("--repeats", type=int, default=3, metavar="N", help="measured turns; one before them warms up")
+    common.add_argument("--compare", metavar="WORDS", help="what variant B has besides, in quotation marks")
+    common.add_argument("opts", nargs="*", metavar="WORD", help="key=value or VARIABLE=value")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     modes = parser.add_subparsers(dest="mode", required=True)
     inference = modes.add_parser("inference", parents=[common], help="detection")
     inference.add_argument("--steps", type=int, nargs="+", metavar="N", help="decoder evaluations; default 1 3 5")
-    inference.add_argument("--batch", type=int, nargs="+", default=[1], metavar="N", help="images at a time")
-    inference.add_argument("--size", type=int, nargs=2, default=(800, 1333), metavar=("HEIGHT", "WIDTH"))
-    inference.add_argument("--repeats", type=int, default=5, metavar="N", help="measured turns")
     train = modes.add_parser("train", parents=[common], help="a training step")
-    train.add_argument("--sizes", nargs="+", default=["480x640", "512x480"], metavar="HxW", help="one per image")
-    train.add_argument("--objects", type=int, default=10, metavar="N", help="per image")
-    train.add_argument("--repeats", type=int, default=3, metavar="N", help="measured turns")
+    for mode, sizes in ((inference, ["800x1333"]), (train, ["480x640", "512x480"])):
+        mode.add_argument("--sizes", nargs="+", default=sizes, metavar="HxW", help="one for each image of a batch")
     return parser
 
 
-def jobs_of(args: argparse.Namespace, setting: Setting) -> list[Job]:
-    """What the arguments ask for, one job for each table.
+def measure(kind: type[Run], args: argparse.Namespace, variants: dict[str, Sequence[str]], **options: int) -> str:
+    """Measure the variants in turn, each in a process of its own.
+
+    Args:
+        variants: the words of each. options: of `kind`.
+
+    Returns:
+        The report.
+    """
+    sizes = [image_size(size) for size in args.sizes]
+    measured: dict[str, Measured] = {}
+    with ExitStack() as stack:
+        pools = {}
+        for name, words in variants.items():
+            overrides, variables = overrides_and_variables(words)
+            pools[name] = pool = stack.enter_context(process(variables))
+            settings = (args.config_file, overrides, args.num_gpus, sizes)
+            environment = pool.submit(start, kind, *settings, **options).result()
+            print(f"{name}: {', '.join([*words, *(f'{key} {value}' for key, value in environment.items())])}")
+            _, outputs = pool.submit(take_turn).result()  # warms up
+            measured[name] = {"turns": [], "outputs": outputs}
+        for _ in range(args.repeats):
+            for name, pool in pools.items():
+                measured[name]["turns"].append(pool.submit(take_turn).result()[0])
+        for name, pool in pools.items():
+            measured[name].update(pool.submit(finish).result())
+    return text(measured, len(sizes))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure and print what the arguments ask for.
 
     Raises:
-        ValueError: naming the argument and its value.
+        ValueError: naming the argument or the word, and what is allowed.
     """
-    cfg = setting.load()
-    for name, least in {"warmup": 0, "repeats": 1, **({"objects": 0} if args.mode == "train" else {})}.items():
-        if getattr(args, name) < least:
-            raise ValueError(f"--{name} {getattr(args, name)}: at least {least} is needed")
-    if args.mode == "train":
-        return [TrainingJob(tuple(checked_size(image_size(size)) for size in args.sizes), args.objects)]
-    if min(args.batch) < 1:
-        raise ValueError(f"--batch {' '.join(map(str, args.batch))}: at least 1 is needed")
-    evaluations = evaluations_to_measure(instantiate(cfg.model.get("diffusion")), args.steps)
-    size = checked_size(args.size)
-    return [InferenceJob(number, batch, size) for batch in args.batch for number in evaluations]
-
-
-def measure(job: Job, settings: dict[str, Setting], *, warmup: int, repeats: int) -> dict[str, Any]:
-    """Measure settings by turns, each in a worker of its own; plain data, see `tools.benchmarking.report`."""
-    with ExitStack() as stack:
-        workers = {name: stack.enter_context(Worker(setting, job)) for name, setting in settings.items()}
-        environments = {name: worker.ready() for name, worker in workers.items()}
-        turns: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
-        for number in range(1 - warmup, repeats + 1):
-            for name, worker in workers.items():
-                turn = worker.turn()
-                print(f"{job}: {name}, turn {number} of {repeats}, {turn['total']:.3f} s", file=sys.stderr)
-                if number > 0:  # those before warm up
-                    turns[name].append(turn)
-        finished = {name: worker.finish(with_machine=name == "A", repeats=repeats) for name, worker in workers.items()}
-    rate = finished["A"]["rate"]
-    results = {name: collect(turns[name], finished[name], rate["best"], job.images) for name in workers}
-    measured = {
-        "title": str(job),
-        "job": asdict(job),
-        "environment": environments,
-        "rate": rate,
-        "data": finished["A"]["data"],
-        "results": results,
-        "notes": finished["A"]["notes"],
-    }
-    if isinstance(job, TrainingJob) and not all(setting.cache for setting in settings.values()):
-        measured["notes"].append("cache=off changes nothing in training, where the decoder is evaluated once")
-    if "B" in workers:
-        measured["contrast"] = contrast(results, {name: finished[name]["outputs"] for name in workers})
-    return measured
-
-
-def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure and print what the arguments ask for; returns what ``--json`` writes."""
-    setting = Setting(args.config_file, num_gpus=args.num_gpus).plus(args.opts)
-    settings, words = {"A": setting}, {"A": " ".join(args.opts) or "as configured"}
+    if args.repeats < 1:
+        raise ValueError(f"--repeats {args.repeats}: at least 1 is needed")
+    variants = {"A": args.opts}
     if args.compare is not None:
-        settings["B"] = setting.plus(args.compare)
-        words["B"] = f"A with {args.compare}"
-        settings["B"].load()  # its mistakes come to light before anything runs
-    result: dict[str, Any] = {
-        "config_file": args.config_file,
-        "settings": {name: asdict(each) for name, each in settings.items()},
-        "measured": [],
-    }
-    for job in jobs_of(args, setting):
-        measured = {**measure(job, settings, warmup=args.warmup, repeats=args.repeats), "words": words}
-        if not result["measured"]:
-            print(f"{args.config_file}; " + ", ".join(f"{k} {v}" for k, v in measured["environment"]["A"].items()))
-        print("\n" + text(measured), flush=True)
-        result["measured"].append(measured)
-    return result
+        variants["B"] = [*args.opts, *shlex.split(args.compare)]
+    overrides = {name: overrides_and_variables(words)[0] for name, words in variants.items()}
+    cfgs = {name: load_config(args.config_file, words, num_gpus=args.num_gpus) for name, words in overrides.items()}
+    if args.mode == "train":
+        print(f"== training step, {' '.join(args.sizes)}")
+        print(measure(TrainingRun, args, variants))
+        return
+    for number in evaluations_to_measure(instantiate(cfgs["A"].model.get("diffusion")), args.steps):
+        print(f"== inference, decoder evaluations: {number}, {' '.join(args.sizes)}")
+        print(measure(InferenceRun, args, variants, evaluations=number), flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_arguments(argument_parser(), arguments)
     try:
-        result = run(args)
+        run(args)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
-    if args.json:
-        Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
-    return result
 
 
 if __name__ == "__main__":

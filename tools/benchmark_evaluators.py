@@ -1,11 +1,12 @@
-"""Compares the evaluation back ends on synthetic results: time, memory, and whether their numbers have the same bits.
+"""Compares the packages that score detections on synthetic results: time, memory, and whether they agree to the bit.
 
     python tools/benchmark_evaluators.py                                            # the size of COCO's val2017
     python tools/benchmark_evaluators.py --style lvis --images 2000 --boxes 600000
     python tools/benchmark_evaluators.py --classes 13204 --images 1000 --boxes 300000 --skip pycocotools
 
-Each back end runs in a process of its own. Its seconds begin with the detections in memory and include reading the
-ground truth. Its memory is the process's highest, with Python, PyTorch and the detections: what the row "none" has.
+Each package (back end) runs in a process of its own. Its seconds begin when the detections are in memory and include
+the reading of the ground truth. Its memory is the highest of the process; the row "none" is a process that has Python,
+PyTorch and the detections alone.
 """
 
 import argparse
@@ -37,7 +38,7 @@ GROUND_TRUTH, DETECTIONS = "ground_truth.json", "detections.npz"
 
 
 class Measurement(NamedTuple):
-    """Seconds, the process's highest memory in GB, and all numbers."""
+    """Seconds, the highest memory of the process in GB, and all numbers that the back end computed."""
 
     seconds: float
     memory: float
@@ -82,13 +83,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Calls `function` in a fresh process: memory is given back, and its highest is that of one call."""
+    """Calls `function` in a fresh process, so that the highest memory of the process is that of this call."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def measure(folder: str, style: str, backend: str | None, max_dets: int) -> Measurement:
-    """Scores the case in `folder`; with `backend` None only loads its detections."""
+    """Scores the case in `folder`; without a `backend` only loads its detections."""
     detections = DetectionTable(**np.load(Path(folder) / DETECTIONS))
     start = time.perf_counter()
     numbers: list[float] = []
@@ -102,14 +103,17 @@ def measure(folder: str, style: str, backend: str | None, max_dets: int) -> Meas
 
 
 def compare(numbers: np.ndarray, reference: np.ndarray) -> str:
-    """Says whether all numbers have the same bits, or else how far they are apart; a class without objects has NaN."""
+    """Says whether all numbers have the same bits, or else how far they are apart.
+
+    The number of a class without objects is NaN.
+    """
     if np.array_equal(numbers, reference, equal_nan=True):
         return f"{len(numbers)} equal to the last bit"
     return f"{len(numbers)} differ by up to {np.nanmax(np.abs(numbers - reference)):.0e}"
 
 
 def write_case(folder: str, style: str, num_images: int, num_boxes: int, num_classes: int, seed: int) -> None:
-    """Writes a ground truth and detections: half of these lie near an object and mostly have its class."""
+    """Writes a ground truth and detections, of which half lie near an object and most of these have its class."""
     rng = np.random.default_rng(seed)
     objects = random_detections(rng, np.repeat(np.arange(num_images), OBJECTS_PER_IMAGE), num_classes)
     detections = random_detections(rng, np.arange(num_boxes) * num_images // num_boxes, num_classes)
@@ -127,7 +131,10 @@ def write_case(folder: str, style: str, num_images: int, num_boxes: int, num_cla
 
 
 def random_detections(rng: np.random.Generator, image_index: np.ndarray, num_classes: int) -> DetectionTable:
-    """Returns a box of any size and place for each index of an image; scores are of 1,000 values, so many are tied."""
+    """Returns a detection of random size and place for each entry of `image_index`.
+
+    Scores have 1,000 different values, so that many are equal.
+    """
     count = len(image_index)
     sizes = np.exp(rng.uniform(np.log(8), np.log(min(WIDTH, HEIGHT)), (count, 2)))
     corners = rng.random((count, 2)) * (np.array([WIDTH, HEIGHT]) - sizes)
@@ -142,9 +149,13 @@ def random_detections(rng: np.random.Generator, image_index: np.ndarray, num_cla
 def as_ground_truth(
     rng: np.random.Generator, objects: DetectionTable, num_images: int, num_classes: int, style: str
 ) -> dict[str, Any]:
-    """Returns the objects in COCO's format, one in 100 a crowd; in LVIS's none, and with what is known of images."""
+    """Returns the objects as an annotation file.
+
+    COCO's format marks one object in 100 as a crowd. LVIS's has no crowds; it says of each image which classes are
+    known not to be there and which are not annotated completely.
+    """
     images = [{"id": i + 1, "width": WIDTH, "height": HEIGHT} for i in range(num_images)]
-    categories = [{"id": i + 1, "name": f"class {i + 1}"} for i in range(num_classes)]
+    categories: list[dict[str, Any]] = [{"id": i + 1, "name": f"class {i + 1}"} for i in range(num_classes)]
     is_crowd = (rng.random(len(objects)) < 0.01).astype(int) if style == "coco" else np.zeros(len(objects), int)
     annotations = objects.to_dicts("bbox")
     for number, annotation in enumerate(annotations):

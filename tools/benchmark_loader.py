@@ -1,9 +1,10 @@
-"""Where the time of loading goes, for any config's `dataloader.train`: per image, and by number of workers.
+"""Measures where the time of loading goes: milliseconds per image of each stage, and images per second by workers.
 
     python tools/benchmark_loader.py --config-file configs/common/data/coco_detr.py [--num-workers 1,2] [key=value ...]
 
-Stages are timed on one core of this process, files mostly from the page cache. A flip is a view: copying it counts in
-the stage after it. Divide the images per second that a GPU takes by those of one worker to know how many feed it.
+It takes any config's `dataloader.train`. The stages run on one core of this process and read most files from the page
+cache. A flip only makes a view; the stage after it makes the copy and has its time. How many workers feed a GPU: the
+images per second that the GPU takes, divided by those of one worker.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from datasets_utils import DetrDatasetMapper  # noqa: E402
 
 
 class Stopwatch:
-    """Sums the time of calls by name."""
+    """Adds up the time of calls by name."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -48,7 +49,7 @@ class Stopwatch:
 
 
 def time_mapper(mapper: Callable, dataset_dicts: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean milliseconds per image of the whole mapper and, of a `DetrDatasetMapper`, of each stage."""
+    """Mean milliseconds per image of the whole mapper and, for a `DetrDatasetMapper`, of each of its stages."""
     watch = Stopwatch()
     for number, dataset_dict in enumerate(dataset_dicts):
         np.random.seed(number)
@@ -71,11 +72,10 @@ def _time_stages(watch: Stopwatch, mapper: DetrDatasetMapper, name: str, dataset
 
 
 def images_per_second(cfg: DictConfig, dataset: list[dict[str, Any]], num_workers: int, num_images: int) -> float:
-    """What the loader of `cfg` (`dataloader.train`) gives with `num_workers`, start-up left out."""
-    given = {"dataset": dataset, "num_workers": num_workers}
-    settings = {key: instantiate(cfg[key]) for key in cfg if key != "_target_" and key not in given}
+    """Images per second of the loader `cfg` (`dataloader.train`) with `num_workers`, after its first batch."""
+    arguments = {str(key): instantiate(value) for key, value in cfg.items() if key not in ("_target_", "dataset")}
     build = cfg._target_ if callable(cfg._target_) else locate(cfg._target_)
-    batches = iter(build(**settings, **given))
+    batches = iter(build(**{**arguments, "dataset": dataset, "num_workers": num_workers}))
     next(batches)
     start, count = time.perf_counter(), 0
     while count < num_images:
@@ -86,11 +86,11 @@ def images_per_second(cfg: DictConfig, dataset: list[dict[str, Any]], num_worker
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", required=True, help="a LazyConfig that defines `dataloader.train`")
-    parser.add_argument("--images", type=int, default=200, help="images to take each figure from; default 200")
+    parser.add_argument("--images", type=int, default=200, help="images that each number is measured on; default 200")
     parser.add_argument("--num-workers", default="0,1,2", help="loading processes to compare; default 0,1,2")
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. dataloader.train.total_batch_size=8")
     args = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # as in a worker
+    torch.set_num_threads(1)  # a worker of a loader has one, too
 
     cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts).dataloader.train
     dataset = instantiate(cfg.dataset)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tiny_models import tiny_model
 from tests.tools.measured import SIZES
 from tools.analyze_model import main
 
@@ -29,15 +30,15 @@ def test_evaluations_are_counted_side_by_side_and_grow_linearly(capsys):
     assert len(backbone) == 1 and backbone != {0}
     text = capsys.readouterr().out
     assert f"{total(result, 3) / total(result, 1):.3f}" in text
-    assert "multiply-add counts one" in text and "sin (" in text and "WARNING" not in text
+    assert "multiply-add counts one" in text and "GPUs" not in text
 
 
 def test_the_tree_goes_down_to_the_depth_asked_for(capsys):
     result = analyze("--size", "64", "96", "--steps", "1", "--depth", "1")
     lines = capsys.readouterr().out.splitlines()
-    rows = lines[4 : lines.index("", 4)]  # below the header and its rule
-    assert [row.split()[0] for row in rows] == ["model", "backbone", "neck", "transformer", "label_enc"]
-    assert f"{result['parameters']['']:,}" in rows[0]
+    rows = [row.split() for row in lines[4 : lines.index("", 4)]]  # below the header and its rule
+    assert [row[0] for row in rows] == ["model", "backbone", "neck", "transformer", "label_enc"]
+    assert f"{result['parameters']['']:,}" == rows[0][1]
 
 
 def test_compiled_layers_are_counted_as_they_are():
@@ -61,8 +62,27 @@ def test_json_has_every_module_the_convention_and_the_machine(tmp_path):
     assert written["flops"]["2"]["by_module"] == result["flops"][2]["by_module"]
     assert written["parameters"][""] == result["parameters"][""]
     assert "multiply-add counts one" in written["convention"]
-    assert {"aten::sin", "aten::topk"} <= written["uncounted_operators"].keys()
-    assert written["suspect_operators"] == [] and written["environment"]["device_type"] == "cpu"
+    assert written["environment"]["device_type"] == "cpu" and "training" not in written
+
+
+def test_parameters_of_children_add_up_and_shared_ones_count_once():
+    counts = analyze("--size", "64", "96", "--steps", "1")["parameters"]
+    model = tiny_model("diffu_dino_r50")
+    assert counts[""] == sum(parameter.numel() for parameter in model.parameters())
+    for name, module in model.named_modules():
+        children = [f"{name}.{child}".removeprefix(".") for child, _ in module.named_children()]
+        own = sum(p.numel() for n, p in model.named_parameters() if n.rpartition(".")[0] == name)
+        assert counts[name] == own + sum(counts.get(child, 0) for child in children)
+
+
+def test_training_takes_hours_by_the_products_of_its_schedule_and_the_rate_of_the_gpus(capsys):
+    arguments = ("--size", "64", "96", "--steps", "1", "--gpus", "4", "--tflops", "2", "train.max_iter=1_000_000")
+    training = analyze(*arguments)["training"]
+    assert training["iterations"] == 1_000_000 and training["batch"] == 2
+    operations = 2 * training["flops"] * 2_000_000
+    assert training["hours"] == pytest.approx(operations / (4 * 2e12) / 3600)
+    assert 2 < training["flops"] / total(analyze("--size", "64", "96", "--steps", "1")) < 30  # and denoising queries
+    assert "hours on 4 GPUs (estimate)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -72,6 +92,8 @@ def test_json_has_every_module_the_convention_and_the_machine(tmp_path):
         (("--steps", "0"), "--steps 0: 100 timesteps allow 1 to 99"),
         (("--num-images", "0"), "--num-images 0: at least 1"),
         (("--num-images", "5"), "--num-images 5: the test data set has 4 images"),
+        (("--gpus", "0"), "--gpus 0 --tflops 5: both must be positive"),
+        (("--gpus", "1", "--tflops", "-1"), "--gpus 1 --tflops -1"),
         (("modell.num_queries=10",), "override 'modell.num_queries': there is no 'modell'"),
     ],
 )

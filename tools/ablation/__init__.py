@@ -1,1 +1,1 @@
-"""What tools/ablate.py is made of: settings, the parts of a data set, measuring, results, table and plot."""
+"""The parts of tools/ablate.py: rows, crowded and sparse images, measuring, results, table and plot."""

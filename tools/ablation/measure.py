@@ -1,4 +1,4 @@
-"""Measuring a setting of a trained model: AP over noise seeds, FLOPs, and latency in turn with other settings."""
+"""Measuring a row of an ablation: AP with a seed of the noise, FLOPs, and latency in turn with other rows."""
 
 import itertools
 import math
@@ -10,28 +10,24 @@ import torch
 from detectron2.config import instantiate
 from detectron2.evaluation import DatasetEvaluator
 from omegaconf import DictConfig
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate
+from projects.diffu_base.modeling.detector import Detector
 from tools.ablation.results import MASK, METRICS
 from tools.measuring.flops import count_flops
+from tools.measuring.measure import as_detector
 
 
 @dataclass
-class Setting:
-    """A setting that can be measured: its config, and the model with its weights and the loader made from it."""
+class PreparedRow:
+    """A row that is ready to be measured: its config, and what was made of it, the trained model and the loader."""
 
     cfg: DictConfig
-    model: nn.Module
+    model: Detector
     loader: DataLoader
-
-    @property
-    def from_noise(self) -> bool:
-        """Whether detections depend on a seed."""
-        return self.model.sampler.needs_diffusion
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -43,31 +39,31 @@ class Setting:
         return list(itertools.islice(itertools.chain.from_iterable(self.loader), number))
 
 
-def prepare(cfg: DictConfig) -> Setting:
-    """Build a setting.
+def prepare(cfg: DictConfig) -> PreparedRow:
+    """Build the model and the loader of a row's config, and load the weights.
 
     Raises:
         ValueError, TypeError: the config's objects do not go together, or the weights do not fit.
     """
-    cfg.train.compile = False  # a count of FLOPs cannot look into compiled layers
-    model = model_to_evaluate(cfg.model, TrainOptions.of(cfg))
-    return Setting(cfg, model, instantiate(cfg.dataloader.test))
+    cfg.train.compile = False  # the counter of FLOPs cannot look into compiled layers
+    model = as_detector(model_to_evaluate(cfg.model, TrainOptions.of(cfg)))
+    return PreparedRow(cfg, model, instantiate(cfg.dataloader.test))
 
 
 def average_precision(
-    setting: Setting, seed: int | None, evaluator: DatasetEvaluator, title: str
+    row: PreparedRow, seed: int | None, evaluator: DatasetEvaluator, title: str
 ) -> dict[str, dict[str, float | None]]:
     """Part -> metric -> value over the test data; None where the ground truth has nothing to measure it by.
 
     Args:
         seed: of the sampler's noise; None for a model without noise.
-        title: shown beside the progress, on a terminal.
+        title: what a terminal shows beside the progress.
     """
     if seed is not None:
-        setting.model.sampler.seed = seed
-    setting.cfg.dataloader.evaluator = evaluator
-    setting.cfg.dataloader.test = tqdm(setting.loader, desc=title, unit="batch", leave=False, disable=None)
-    results = evaluate(setting.model, setting.cfg.dataloader, dtype=setting.dtype)
+        row.model.sampler.seed = seed
+    row.cfg.dataloader.evaluator = evaluator
+    row.cfg.dataloader.test = tqdm(row.loader, desc=title, unit="batch", leave=False, disable=None)
+    results = evaluate(row.model, row.cfg.dataloader, dtype=row.dtype)
     return {
         part: {name: _number(values[name]) for name in (*METRICS, *(MASK + m for m in METRICS)) if name in values}
         for part, values in results.items()
@@ -79,35 +75,35 @@ def _number(value: float) -> float | None:
 
 
 @torch.no_grad()
-def flops_of_first_image(setting: Setting) -> dict[str, Any]:
+def flops_of_first_image(row: PreparedRow) -> dict[str, Any]:
     """FLOPs of the first test image, and its `size` (height, width)."""
-    (inputs,) = setting.inputs(1)
-    return {"total": count_flops(setting.model, [inputs]).total, "size": list(inputs["image"].shape[-2:])}
+    (inputs,) = row.inputs(1)
+    return {"total": count_flops(row.model, [inputs])[""], "size": list(inputs["image"].shape[-2:])}
 
 
-def latencies(settings: dict[str, Setting], num_images: int, title: str) -> dict[str, list[float]]:
-    """Seconds of the settings' forward passes on the first test images, one at a time.
+def latencies(rows: dict[str, PreparedRow], num_images: int, title: str) -> dict[str, list[float]]:
+    """Seconds of the rows' forward passes on the first test images, one at a time.
 
-    All settings take an image before any takes the next, so that whatever slows the machine slows them alike.
+    All rows take an image before any takes the next, so that whatever slows the machine slows them alike.
     """
-    images = {name: setting.inputs(num_images) for name, setting in settings.items()}
-    for name, setting in settings.items():  # the first call of a shape is slower
-        _seconds(setting, images[name][0])
+    images = {name: row.inputs(num_images) for name, row in rows.items()}
+    for name, row in rows.items():  # the first call of a shape is slower
+        _seconds(row, images[name][0])
     turns = tqdm(range(min(map(len, images.values()))), desc=title, unit="image", leave=False, disable=None)
-    seconds: dict[str, list[float]] = {name: [] for name in settings}
+    seconds: dict[str, list[float]] = {name: [] for name in rows}
     for turn in turns:
-        for name, setting in settings.items():
-            seconds[name].append(_seconds(setting, images[name][turn]))
+        for name, row in rows.items():
+            seconds[name].append(_seconds(row, images[name][turn]))
     return seconds
 
 
 @torch.no_grad()
-def _seconds(setting: Setting, inputs: dict[str, Any]) -> float:
-    device = torch.device(setting.cfg.train.device)
-    with torch.autocast(device.type, dtype=setting.dtype, enabled=setting.dtype is not None):
+def _seconds(row: PreparedRow, inputs: dict[str, Any]) -> float:
+    device = torch.device(row.cfg.train.device)
+    with torch.autocast(device.type, dtype=row.dtype, enabled=row.dtype is not None):
         _wait_for(device)
         start = time.perf_counter()
-        setting.model([inputs])
+        row.model([inputs])
         _wait_for(device)
         return time.perf_counter() - start
 

@@ -17,7 +17,7 @@ from tools.ablation.results import MASK, METRICS, mean_and_deviation  # noqa: E4
 from tools.ablation.subsets import CROWDED, SPARSE, WHOLE  # noqa: E402
 
 Models = dict[str, Any]  # see `tools.ablation.results.Results.models`
-# The values of a table's row and of a plot: part of the images and metric.
+# What a row of the table shows: part of the images, and metric.
 COLUMNS = (*((WHOLE, metric) for metric in METRICS), (CROWDED, "AP"), (SPARSE, "AP"))
 MARKERS = {
     (WHOLE, "AP"): ("all images", "o", "tab:blue", 7),
@@ -30,7 +30,7 @@ LINES = ((0, (1, 2)), "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
 
 def markdown(models: Models) -> str:
-    """All models and rows as one table, and what a reader of it must know."""
+    """All models and rows as one table, with notes on how the numbers were measured."""
     titles = [metric if part == WHOLE else f"{metric} {part}" for part, metric in COLUMNS]
     values = COLUMNS
     if _have_masks(models):
@@ -88,7 +88,7 @@ def _facts(models: Models) -> list[str]:
 
 
 def plot(models: Models, path: Path) -> None:
-    """AP of every setting, one panel per diffusion model; the baselines that follow a model are lines in its panel."""
+    """Draw the AP of every row, in a panel for each diffusion model. The baselines that follow it are lines there."""
     panels = _panels(models)
     names = list(dict.fromkeys(name for first, _ in panels for name in models[first]["rows"]))
     markers = {**MARKERS, **(MASK_MARKERS if _have_masks(models) else {})}
@@ -112,7 +112,7 @@ def plot(models: Models, path: Path) -> None:
 
 
 def _panels(models: Models) -> list[tuple[str, list[str]]]:
-    """Each diffusion model with the baselines that follow it; the first model opens a panel whatever it is."""
+    """Each diffusion model with the baselines that follow it. A baseline that comes first has a panel, too."""
     panels: list[tuple[str, list[str]]] = []
     for name, model in models.items():
         if model["about"]["diffusion"] or not panels:

@@ -1,4 +1,4 @@
-"""The results of an ablation: a JSON file that grows with every evaluation, so that an interrupted run goes on."""
+"""The results of an ablation in a JSON file that grows with every evaluation, so that an interrupted run can go on."""
 
 import hashlib
 import json
@@ -13,15 +13,19 @@ from projects.diffu_base.engine.checkpoint import atomic_write
 
 FILE = "ablation.json"
 METRICS = ("AP", "AP50", "AP75")  # of boxes
-MASK = "mask "  # before the name of a metric of masks
+MASK = "mask "  # comes before the name of a metric of masks
 
 
 class Results:
-    """The content of ``ablation.json`` in a folder, read if it is there.
+    """The content of ``ablation.json`` in a folder. It is empty where there is no such file yet.
 
-    `models`: name -> entry with `about` (config file, checkpoint, data set, ...) and `rows`: name -> entry with
-    `overrides`, `fingerprint` of the setting, `note` where it is not possible, `runs`: seed -> part -> metric (those of
-    masks are called "mask AP", ...) -> value, and `flops` and `latency` of an image where they are measured.
+    `models` has an entry for each model by its name:
+        about: config file, checkpoint, data set and more.
+        rows: by its name, an entry for each row:
+            overrides, fingerprint: say which setting it is.
+            note: why the setting is not possible, if it is not.
+            runs: seed -> part of the images -> metric ("AP", ..., of masks "mask AP", ...) -> value.
+            flops, latency: of an image, once they have been measured.
     """
 
     def __init__(self, folder: Path):
@@ -33,7 +37,7 @@ class Results:
         return self.data["models"]
 
     def model(self, name: str, about: dict[str, Any]) -> dict[str, Any]:
-        """The entry of a model, new or as it was left.
+        """The entry of a model; an empty one if there is none.
 
         Raises:
             ValueError: the file has another model of this name.
@@ -43,7 +47,7 @@ class Results:
         return entry
 
     def row(self, model: str, name: str, overrides: tuple[str, ...], fingerprint: str) -> dict[str, Any]:
-        """The entry of a model's row, new or as it was left.
+        """The entry of a model's row; one without results if there is none.
 
         Raises:
             ValueError: the file has another row of this name.
@@ -66,7 +70,7 @@ class Results:
 
 
 def fingerprint(cfg: DictConfig) -> str:
-    """Tells apart the settings that a result depends on: the model, the test data and how they are evaluated."""
+    """A hash of what a result depends on: the model, the test data, and how the model is evaluated."""
     settings = [cfg.model, cfg.dataloader.test, cfg.dataloader.evaluator, cfg.train.amp, cfg.train.model_ema]
     text = repr([OmegaConf.to_container(each, resolve=True) for each in settings])
     return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", text).encode()).hexdigest()[:16]
@@ -79,7 +83,10 @@ def file_digest(path: str) -> str:
 
 
 def mean_and_deviation(row: dict[str, Any], part: str, metric: str) -> tuple[float, float | None]:
-    """Mean over the seeds and the sample's standard deviation (None for one seed); NaN where nothing was measured."""
+    """Mean over the seeds and the sample's standard deviation.
+
+    The mean is NaN where nothing was measured; the deviation is None where there is one seed.
+    """
     values = [run[part][metric] for run in row["runs"].values() if metric in run.get(part, {})]
     values = [float("nan") if value is None else value for value in values]
     if not values:

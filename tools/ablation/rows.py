@@ -12,19 +12,19 @@ from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, LastPass, Release
 from layers_diffu_detr.postprocess import ClassWiseNMS
 
 DECODER_EVALUATIONS = (1, 3, 5, 10)
-_FAMILY_IOU = 0.8  # of the DETR family's NMS, for a baseline, whose config has none
+_FAMILY_IOU = 0.8  # the threshold of the DETR family's NMS, for baselines, whose configs have none
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting: `overrides` are ``key=value`` of the config, applied in their order."""
+    """A setting of a model: `overrides`, ``key=value``, are applied to its config one after the other."""
 
     name: str
     overrides: tuple[str, ...] = ()
 
 
 def parse_row(text: str) -> Row:
-    """A row from ``name: key=value ...``, with quotation marks around a value that has spaces.
+    """A row from ``name: key=value ...``. A value with spaces stands in quotation marks.
 
     Raises:
         ValueError: naming the text.
@@ -39,23 +39,24 @@ def parse_row(text: str) -> Row:
 def slot(key: str, factory: type, **arguments: Any) -> tuple[str, ...]:
     """The overrides that put another object into the slot `key` of a config."""
     words = [f"_target_: {factory.__module__}.{factory.__qualname__}", *(f"{k}: {v}" for k, v in arguments.items())]
-    return f"{key}=null", f"{key}={{{', '.join(words)}}}"  # first empty, or the old object's arguments would stay
+    # The slot is emptied first; else the new object would get arguments of the old one.
+    return f"{key}=null", f"{key}={{{', '.join(words)}}}"
 
 
 def evaluations_row(number: int) -> Row:
-    """The row of so many decoder evaluations."""
+    """The row with this number of decoder evaluations."""
     return Row(f"{number} evaluation{'s' * (number > 1)}", (f"model.sampler.num_steps={number}",))
 
 
 def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]:
-    """The rows that tell what a model's AP is made of.
+    """The rows that tell where a model's AP comes from.
 
-    A baseline has two, without and with NMS. A diffusion model has numbers of decoder evaluations, and controls of its
-    configured number S: a single pass with NMS, and with S times the queries too; S evaluations that lack one thing, or
-    have another update.
+    A baseline has two rows, without and with NMS. A diffusion model has rows with different numbers of decoder
+    evaluations, and controls, where S is the number in its config: a single evaluation with NMS; the same with S times
+    as many queries; S evaluations without one thing that the model has; S evaluations with another update.
 
     Args:
-        evaluations: of a diffusion model, these numbers of decoder evaluations alone; empty: all rows.
+        evaluations: for a diffusion model, only the rows with these numbers of evaluations; empty: all rows.
     """
     sampler = instantiate(cfg.model.sampler)
     iou = getattr(sampler.nms, "iou_threshold", _FAMILY_IOU)
@@ -68,7 +69,7 @@ def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]
     by_number = {n: evaluations_row(n) for n in sorted({*DECODER_EVALUATIONS, steps})}
     boxes = "num_queries" if "num_queries" in cfg.model else "num_proposals"  # DiffusionInst's name
     more = steps * cfg.model[boxes]
-    # As many candidates as all steps together give to NMS.
+    # NMS gets as many candidates as from S evaluations.
     candidates = f"model.select_box_nums_for_evaluation={steps * cfg.model.select_box_nums_for_evaluation}"
     one = by_number.pop(1)
     other, other_name = _other_update(sampler.update)
@@ -98,7 +99,7 @@ def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]
 
 
 def _other_update(update: Any) -> tuple[tuple[str, ...], str]:
-    """The overrides and the name of the update that is not configured: the correct one, or the released one."""
+    """The overrides and the name of the update that the config does not have: the correct one, or the released one."""
     other, name = (
         (DDIMUpdate, "correct update") if isinstance(update, ReleasedUpdate) else (ReleasedUpdate, "released update")
     )

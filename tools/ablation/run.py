@@ -10,13 +10,13 @@ from detectron2.config import instantiate
 from omegaconf import DictConfig
 
 from projects.diffu_base.engine.evaluation import local_path
-from tools.ablation.measure import Setting, average_precision, flops_of_first_image, latencies, prepare
+from tools.ablation.measure import PreparedRow, average_precision, flops_of_first_image, latencies, prepare
 from tools.ablation.results import MASK, Results, file_digest, fingerprint
 from tools.ablation.rows import Row
-from tools.ablation.subsets import WHOLE, EvaluatorByPart, evaluator_by_part
+from tools.ablation.subsets import WHOLE, evaluator_by_part
 from tools.measuring.measure import describe_environment
 
-Report = Callable[..., None]  # a line of text, and evaluated=True if it tells of an evaluation
+Report = Callable[..., None]  # takes a line of text, and evaluated=True where the line tells of an evaluation
 Load = Callable[[Sequence[str]], DictConfig]  # overrides of a row -> config
 
 
@@ -24,11 +24,11 @@ class ModelRun:
     """One model's part of an ablation.
 
     Args:
-        name: the model's in the results.
-        load: the config of the model with a row's overrides; its ``train.init_checkpoint`` has the weights.
+        name: what the results call the model.
+        load: gives the config of the model with a row's overrides; its ``train.init_checkpoint`` has the weights.
         rows, seeds: what is asked for.
-        results: what there is; saved after every evaluation.
-        facts: of the model, for the reader of the results; those found here are added.
+        results: what has been measured before; they are saved after every evaluation.
+        facts: what the results say about the model besides what is found out here.
         crowded_above: see `evaluator_by_part`.
 
     Raises:
@@ -48,24 +48,25 @@ class ModelRun:
     ):
         self.name, self.load, self.results = name, load, results
         cfg = load(())
-        self.evaluator: EvaluatorByPart
         self.evaluator, parts = evaluator_by_part(cfg, Path(results.path.parent) / "annotations", crowded_above)
         diffusion = bool(instantiate(cfg.model.sampler).needs_diffusion)
         digest = file_digest(local_path(cfg.train.init_checkpoint))
         self.entry = results.model(name, {**facts, "sha256": digest, "diffusion": diffusion, **parts})
-        self.seeds = list(seeds) if diffusion else [None]
-        self.rows = {row.name: row for row in rows}
-        self.configs = {row.name: self._register(row) for row in rows}
+        self.seeds: list[int | None] = [*seeds] if diffusion else [None]
+        self.rows = [row.name for row in rows]
+        self.configs: dict[str, DictConfig] = {}  # of the rows that are possible
+        for row in rows:
+            self._register(row)
 
-    def _register(self, row: Row) -> DictConfig | None:
-        """Make or check a row's entry. Returns its config; None if the row is not possible."""
+    def _register(self, row: Row) -> None:
+        """Make the entry of a row, or check the one that is there; note where a row is not possible."""
         try:
             cfg = self.load(row.overrides)
         except ValueError as error:
             self.results.row(self.name, row.name, row.overrides, "")["note"] = _line(error)
-            return None
+            return
         self.results.row(self.name, row.name, row.overrides, fingerprint(cfg))
-        return cfg
+        self.configs[row.name] = cfg
 
     def missing(self, row: str) -> list[int | None]:
         """The seeds that a row has not been evaluated with."""
@@ -94,45 +95,47 @@ class ModelRun:
         if not self.evaluations() and not self.lack("flops") and not (latency_images and self.lack("latency")):
             report(f"{self.name}: everything is there already")
             return
-        settings = self._prepare(report)
-        for row, setting in settings.items():
-            entry = self.entry["rows"][row]
-            for seed in self.missing(row):
-                self._evaluate(row, setting, seed, report)
+        prepared = self._prepare(report)
+        for name, row in prepared.items():
+            entry = self.entry["rows"][name]
+            for seed in self.missing(name):
+                self._evaluate(name, row, seed, report)
             if "flops" not in entry:
-                entry["flops"] = flops_of_first_image(setting)
+                entry["flops"] = flops_of_first_image(row)
                 self.results.save()
         if latency_images and self.lack("latency"):
-            self._time(settings, latency_images)
+            self._time(prepared, latency_images)
 
-    def _prepare(self, report: Report) -> dict[str, Setting]:
-        prepare(self.load(()))  # where the model itself does not fit, no row does: an error, not a note for each
-        settings = {}
-        for row, cfg in self.configs.items():
-            entry = self.entry["rows"][row]
+    def _prepare(self, report: Report) -> dict[str, PreparedRow]:
+        # Weights that do not fit the model's own config fit no row: that is an error, and not a note at each row.
+        prepare(self.load(()))
+        prepared = {}
+        for name, cfg in self.configs.items():
+            entry = self.entry["rows"][name]
             if "note" not in entry:
                 try:
-                    settings[row] = prepare(cfg)
+                    prepared[name] = prepare(cfg)
                 except (TypeError, ValueError) as error:
-                    # The cause has no advice for those who only evaluate a model.
+                    # The cause is shorter: the error adds advice that is of no use here.
                     entry["note"] = _line(error.__cause__ or error).replace(cfg.train.init_checkpoint, "the checkpoint")
-            if "note" in entry:
-                report(f"{self.name}, {row}: not possible: {entry['note']}")
-        return settings
+        for name in self.rows:
+            if "note" in self.entry["rows"][name]:
+                report(f"{self.name}, {name}: not possible: {self.entry['rows'][name]['note']}")
+        return prepared
 
-    def _evaluate(self, row: str, setting: Setting, seed: int | None, report: Report) -> None:
-        title = f"{self.name}, {row}" + ("" if seed is None else f", seed {seed}")
+    def _evaluate(self, name: str, row: PreparedRow, seed: int | None, report: Report) -> None:
+        title = f"{self.name}, {name}" + ("" if seed is None else f", seed {seed}")
         start = time.monotonic()
-        parts = average_precision(setting, seed, self.evaluator, title)
-        self.entry["rows"][row]["runs"][_key(seed)] = parts
+        parts = average_precision(row, seed, self.evaluator, title)
+        self.entry["rows"][name]["runs"][_key(seed)] = parts
         self.results.save()
         found = "; ".join(_summary(parts, metric) for metric in ("AP", MASK + "AP") if metric in parts.get(WHOLE, {}))
         report(f"{title}: {found}; {time.monotonic() - start:.0f} s", evaluated=True)
 
-    def _time(self, settings: dict[str, Setting], number: int) -> None:
-        for row, seconds in latencies(settings, number, f"{self.name}: latency").items():
-            self.entry["rows"][row]["latency"] = float(np.median(seconds))
-        cfg = next(iter(settings.values())).cfg
+    def _time(self, prepared: dict[str, PreparedRow], number: int) -> None:
+        for name, seconds in latencies(prepared, number, f"{self.name}: latency").items():
+            self.entry["rows"][name]["latency"] = float(np.median(seconds))
+        cfg = next(iter(prepared.values())).cfg
         environment = describe_environment(cfg.train.device)
         self.entry["timed"] = (
             f"{number} images, {environment['device']}, {environment['threads']} threads, torch {environment['torch']}"
@@ -149,5 +152,5 @@ def _summary(parts: dict[str, dict[str, float | None]], metric: str) -> str:
     return f"{metric} " + ", ".join(f"{part} {'-' if v is None else round(v, 1)}" for part, v in values.items())
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())

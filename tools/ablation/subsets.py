@@ -1,4 +1,4 @@
-"""Crowded and sparse scenes: parts of a test data set that are scored apart, by the same run of a model."""
+"""Scores the crowded and the sparse images of a test data set apart, in the run that scores all of them."""
 
 import json
 from collections import Counter
@@ -19,12 +19,12 @@ WHOLE, CROWDED, SPARSE = PARTS = ("all", "crowded", "sparse")
 
 
 class EvaluatorByPart(DatasetEvaluator):
-    """Scores a data set and parts of it.
+    """Scores a data set as a whole, and parts of it.
 
     Args:
-        whole: takes every image.
-        parts: name -> the evaluator of a part.
-        image_ids: name -> the ids of its images.
+        whole: the evaluator of all images.
+        parts: the evaluator of each part, by its name.
+        image_ids: the ids of the images of each part, by its name.
     """
 
     def __init__(
@@ -56,23 +56,23 @@ class EvaluatorByPart(DatasetEvaluator):
 def evaluator_by_part(
     cfg: DictConfig, folder: Path, crowded_above: float | None
 ) -> tuple[EvaluatorByPart, dict[str, Any]]:
-    """The evaluator of ``cfg.dataloader`` over all images, and over those with many and with few objects apart.
+    """The evaluator of ``cfg.dataloader`` for all images, and for those with many and with few objects apart.
 
     Args:
-        cfg: its `evaluator` is of `datasets_utils`: it takes a `dataset_name`.
+        cfg: its `dataloader.evaluator` takes a `dataset_name`, as those of `datasets_utils` do.
         folder: where the annotations of the parts are written.
-        crowded_above: images with more objects than this are crowded, the others sparse; None: the median.
+        crowded_above: images with more objects than this are crowded, the others sparse. None takes the median.
 
     Returns:
-        The evaluator, and what to report of the parts: `dataset`, `crowded_above`, `images` by part.
+        The evaluator, and facts for the report: `dataset`, `crowded_above`, and the number of `images` by part.
 
     Raises:
         ValueError: the evaluator has no `dataset_name`.
     """
-    settings = OmegaConf.to_container(cfg.dataloader.evaluator, resolve=True)
+    settings: Any = OmegaConf.to_container(cfg.dataloader.evaluator, resolve=True)
     if "dataset_name" not in settings:
         raise ValueError(f"dataloader.evaluator has no dataset_name; it has {', '.join(settings)}")
-    instantiate(cfg.dataloader.test.dataset)  # fills in the metadata
+    instantiate(cfg.dataloader.test.dataset)  # this fills in the metadata of the data set
     name = instantiate(settings.pop("dataset_name"))
     name = name if isinstance(name, str) else name[0]
     metadata = MetadataCatalog.get(name).as_dict()
@@ -96,9 +96,9 @@ def evaluator_by_part(
 def split_by_objects(
     annotations: dict[str, Any], crowded_above: float | None
 ) -> tuple[dict[str, frozenset[int]], float]:
-    """Ids of the images with more objects than `crowded_above` (None: the median) and of the others, and that number.
+    """Ids of the images with more objects than `crowded_above`, ids of the others, and that number.
 
-    Crowd regions are no objects. A part without images is left out.
+    None takes the median. Crowd regions do not count as objects. A part without images is left out.
     """
     objects = Counter(entry["image_id"] for entry in annotations["annotations"] if not entry.get("iscrowd", 0))
     counts = {image["id"]: objects[image["id"]] for image in annotations["images"]}
@@ -118,7 +118,7 @@ def restricted(annotations: dict[str, Any], image_ids: frozenset[int]) -> dict[s
 
 
 def _set_metadata(name: str, entries: dict[str, Any]) -> None:
-    """Replace whatever the catalog has under `name`; detectron2's metadata cannot be set twice."""
+    """Replace what the catalog has under `name`, since detectron2's metadata cannot be changed once they are set."""
     if name in MetadataCatalog.list():
         MetadataCatalog.remove(name)
     MetadataCatalog.get(name).set(**{key: value for key, value in entries.items() if key != "name"})

@@ -1,1 +1,1 @@
-"""The parts of tools/benchmark.py: settings, their worker processes, what a worker runs, and the comparison."""
+"""The parts of tools/benchmark.py: what is measured, how it is measured, and how variants compare."""

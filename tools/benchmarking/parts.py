@@ -1,156 +1,95 @@
-"""Splits what a call costs by part, from outside: methods of objects are wrapped, and a clock is read around them."""
+"""What a turn costs: seconds by part, the memory of its tensors, and what the machine's matrix products would take."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
-from operator import attrgetter
-from typing import Any, Protocol
+from itertools import accumulate
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+from torch import nn
+from torch.autograd.profiler import profile
+from torch.utils.benchmark import Timer
+
+from tools.measuring.flops import ScopeTracker
 
 
-class Clock(Protocol):
-    """Something that grows while work is done."""
+class Parts(ScopeTracker):
+    """Measures the parts of a turn. A `FlopCounter` that has this object as its tracker counts by the same names.
 
-    def mark(self) -> Any:
-        """Take its state now."""
-        ...
+    Parts are spans, and inside the model's call the modules that the model itself calls, by two levels of their names:
+    `transformer.decoder` includes its heads, which the model calls one by one. The device is waited for where a part
+    begins and where it ends.
 
-    def between(self, start: Any, end: Any) -> float:
-        """What went by between two marks."""
-        ...
-
-
-class WallClock:
-    """Seconds. On CUDA the device's own, so that reading it does not make the device wait; synchronize before use."""
-
-    def __init__(self, device: torch.device):
-        self.on_gpu = device.type == "cuda"
-
-    def mark(self) -> Any:
-        if not self.on_gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def between(self, start: Any, end: Any) -> float:
-        return start.elapsed_time(end) / 1e3 if self.on_gpu else end - start
-
-
-class ProductClock(TorchDispatchMode):
-    """Multiply-adds of matrix products, convolutions and attention, counted while this context is open.
-
-    What is carried out counts, backward passes too. (torch's FlopCounterMode also follows modules, and cannot where
-    autograd does not know a module's input.)
+    Attributes:
+        seconds: by part, in the order in which they began. "forward/backbone" lies inside "forward".
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module, device: torch.device):
         super().__init__()
-        self._products = 0
-
-    def mark(self) -> int:
-        return self._products
-
-    def between(self, start: int, end: int) -> int:
-        return end - start
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        formula = _FORMULAS.get(func.overloadpacket)
-        if formula is not None:
-            self._products += formula(*args, **(kwargs or {}), out_val=out) // 2  # the formulas count two for each
-        return out
-
-
-def _attention(query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> int:
-    return sdpa_flop_count(query.shape, key.shape, value.shape)
-
-
-def _attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape)
-
-
-_FORMULAS = {
-    # not in torch's table
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-    **flop_registry,
-}
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-@dataclass
-class _Span:
-    name: str
-    parent: "_Span | None"
-    start: Any
-    end: Any = None
-
-
-class Parts:
-    """Named spans of work, one inside another.
-
-    Args:
-        clock: what is read at their borders; may be exchanged between calls.
-    """
-
-    def __init__(self, clock: Clock):
-        self.clock = clock
-        self._missing: dict[str, str] = {}
-        self._spans: list[_Span] = []
-        self._open: list[_Span] = []
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._open: list[tuple[str, float]] = []  # the parts that have not ended, and when they began
+        self._depth = 0  # 1 inside the call of the model, 2 inside that of a module that it calls
+        self._names = {module: ".".join(name.split(".")[:2]) for name, module in model.named_modules()}
+        for module in self._names:
+            module.register_forward_pre_hook(self._enter)
+            module.register_forward_hook(self._leave)
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """What happens inside belongs to `name`, apart from the spans that are opened inside."""
-        span = _Span(name, self._open[-1] if self._open else None, self.clock.mark())
-        self._spans.append(span)
-        self._open.append(span)
-        try:
-            yield
-        finally:
-            self._open.pop()
-            span.end = self.clock.mark()
+        """What happens inside is the part `name`."""
+        self._begin(name)
+        yield
+        self._end()
 
-    def wrap(self, owner: Any, path: str, name: str) -> None:
-        """Make calls of the method at `path` (``criterion.forward``) of this object spans; note a path it has not."""
-        holder_path, _, method = path.rpartition(".")
-        try:
-            holder = attrgetter(holder_path)(owner) if holder_path else owner
-            original = getattr(holder, method)
-        except AttributeError:
-            self._missing[path] = name
-            return
+    def now(self) -> float:
+        """Seconds on a clock, after the device has done what it was given."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
 
-        @wraps(original)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.span(name):
-                return original(*args, **kwargs)
+    def _begin(self, name: str) -> None:
+        part = f"{self._open[-1][0]}/{name}" if self._open else name
+        self.seconds.setdefault(part, 0.0)
+        self.parents = self.parents | {part}
+        self._open.append((part, self.now()))
 
-        setattr(holder, method, timed)
+    def _end(self) -> None:
+        part, start = self._open.pop()
+        self.seconds[part] += self.now() - start
+        self.parents = self.parents - {part}
 
-    def missing_notes(self) -> list[str]:
-        """A sentence for each part that could not be wrapped."""
-        return [f"{name} is not told apart: the model has no {path}" for path, name in self._missing.items()]
+    def _enter(self, module: nn.Module, _: Any) -> None:
+        self._depth += 1
+        if self._depth == 2:
+            self._begin(self._names[module])
 
-    def take(self) -> dict[str, float]:
-        """What each name cost since the last call, without what spans inside it cost; in the order of the names."""
-        costs: dict[str, float] = {}
-        for span in self._spans:
-            cost = self.clock.between(span.start, span.end)
-            costs[span.name] = costs.get(span.name, 0) + cost
-            if span.parent is not None:
-                costs[span.parent.name] -= cost
-        self._spans.clear()
-        return costs
+    def _leave(self, *_: Any) -> None:
+        if self._depth == 2:
+            self._end()
+        self._depth -= 1
+
+
+def tensor_memory(turn: Callable[[], object], device: torch.device) -> int:
+    """The most bytes that the tensors which `turn` makes hold at once, by torch's profiler."""
+    with profile(use_kineto=True, profile_memory=True) as profiler:
+        turn()
+    assert profiler.kineto_results is not None  # it has stopped
+    events = (event for event in profiler.kineto_results.events() if event.name() == "[memory]")
+    on_device = [event for event in events if event.device_type().name.lower() == device.type]
+    return max(accumulate(event.nbytes() for event in sorted(on_device, key=lambda event: event.start_ns())))
+
+
+def product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Multiply-adds per second of a product of matrices that fills the device."""
+    size = 8192 if device.type == "cuda" else 2048
+    matrix = torch.randn(size, size, device=device, dtype=dtype)
+    timer = Timer("matrix @ matrix", globals={"matrix": matrix}, num_threads=torch.get_num_threads())
+    return size**3 / min(timer.blocked_autorange(min_run_time=1).times)
+
+
+def with_rest(costs: dict[str, float]) -> dict[str, float]:
+    """The costs of parts, and as "rest" what of the "total" is in none of them."""
+    outermost = [cost for part, cost in costs.items() if part != "total" and "/" not in part]
+    return {**costs, "rest": costs["total"] - sum(outermost)}

@@ -1,4 +1,4 @@
-"""What the measuring tools share: sizes, images, decoder evaluations, a description of the machine, tables."""
+"""What the measuring tools share: images and their sizes, decoder evaluations, a description of the machine, tables."""
 
 import argparse
 import os
@@ -8,26 +8,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tabulate
 import torch
+from detectron2.structures import Boxes, Instances, PolygonMasks
 from torch import nn
 
 from layers_diffu_detr.multi_scale_deform_attn import DEFORM_ATTN_OP_NAME
 from projects.diffu_base.engine.rng import preserved_rng, seed_everything
+from projects.diffu_base.modeling.detector import Detector
 
-DIFFUSION_EVALUATIONS = (1, 3, 5)  # those of the paper's tables
+DIFFUSION_EVALUATIONS = (1, 3, 5)  # of the decoder, in the paper's tables
 
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse arguments (None: of the command line) whose last are `opts`, words with an equals sign.
+    """Parse arguments (None: those of the command line) that end in words with an equals sign, which become `opts`.
 
-    argparse would take them for more values of an option before them: ``--steps 1 3 model.num_queries=300``.
+    In ``--steps 1 3 model.num_queries=300`` argparse would take the last word for another value of ``--steps``.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     first = len(arguments)
     while first > 0 and "=" in arguments[first - 1] and not arguments[first - 1].startswith("-"):
         first -= 1
     if 0 < first < len(arguments) and arguments[first - 1].startswith("--") and "=" not in arguments[first - 1]:
-        first += 1  # that one is the option's
+        first += 1  # the first word is the value of that option
     args = parser.parse_args(arguments[:first])
     args.opts = [*args.opts, *arguments[first:]]
     return args
@@ -58,7 +61,7 @@ def checked_size(size: Sequence[int]) -> tuple[int, int]:
 
 
 def random_images(sizes: Sequence[tuple[int, int]], seed: int = 0) -> list[dict[str, Any]]:
-    """detectron2's inputs with ``image`` (3, height, width) uint8: the same pixels for the same seed."""
+    """detectron2's inputs with ``image`` (3, height, width) uint8. The seed alone decides the pixels."""
     generator = torch.Generator().manual_seed(seed)
     return [
         {
@@ -71,40 +74,66 @@ def random_images(sizes: Sequence[tuple[int, int]], seed: int = 0) -> list[dict[
     ]
 
 
-def evaluations_to_measure(diffusion: Any, asked: Sequence[int] | None) -> list[int]:
-    """The numbers of decoder evaluations that were asked for, or else the paper's; a baseline has one.
+def with_targets(inputs: list[dict[str, Any]], objects: int, num_classes: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The inputs with random `instances`: boxes inside the image, 5 to 50 % as wide and high, whose masks fill them."""
+    with preserved_rng():
+        seed_everything(seed)
+        return [{**each, "instances": _random_instances(each, objects, num_classes)} for each in inputs]
 
-    Args:
-        diffusion: a model's, with its `num_timesteps`; None: the model is a baseline.
+
+def _random_instances(image: dict[str, Any], objects: int, num_classes: int) -> Instances:
+    size = torch.tensor([image["width"], image["height"]])
+    extent = (0.05 + 0.45 * torch.rand(objects, 2)) * size
+    corner = torch.rand(objects, 2) * (size - extent)
+    boxes = torch.cat([corner, corner + extent], dim=1)
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].numpy()
+    return Instances(
+        (image["height"], image["width"]),
+        gt_boxes=Boxes(boxes),
+        gt_classes=torch.randint(num_classes, (objects,)),
+        gt_masks=PolygonMasks([[polygon] for polygon in corners]),
+    )
+
+
+def as_detector(model: nn.Module) -> Detector:
+    """The model itself.
 
     Raises:
-        ValueError: a number that the timesteps do not allow.
+        ValueError: it is no detector of this project, so that it has neither sampler nor diffusion.
     """
+    if not isinstance(model, Detector):
+        raise ValueError(f"the config's model is a {type(model).__name__}; only a Detector can be measured")
+    return model
+
+
+def evaluations_to_measure(diffusion: Any, asked: Sequence[int] | None) -> list[int]:
+    """The numbers of decoder evaluations that were asked for, or else the paper's. A baseline evaluates once.
+
+    Args:
+        diffusion: the model's, which has `num_timesteps`; None for a baseline.
+
+    Raises:
+        ValueError: the model cannot have such a number of evaluations.
+    """
+    asked = asked or ()
     if diffusion is None:
-        if any(number != 1 for number in asked or ()):
-            raise ValueError(
-                f"--steps {' '.join(map(str, asked))}: a model without diffusion evaluates its decoder once"
-            )
+        if any(number != 1 for number in asked):
+            numbers = " ".join(map(str, asked))
+            raise ValueError(f"--steps {numbers}: a model without diffusion evaluates its decoder once")
         return [1]
     allowed = diffusion.num_timesteps - 1
-    for number in asked or ():
+    for number in asked:
         if not 1 <= number <= allowed:
             raise ValueError(f"--steps {number}: {diffusion.num_timesteps} timesteps allow 1 to {allowed}")
     return list(asked or DIFFUSION_EVALUATIONS)
 
 
-def set_evaluations(model: nn.Module, number: int) -> None:
-    """Make the sampler evaluate the decoder ``number`` times (from `evaluations_to_measure`)."""
-    if model.diffusion is not None:
-        model.sampler.num_steps = number
-
-
 @torch.no_grad()
 def fill_zero_matrices(model: nn.Module, seed: int = 0, deviation: float = 0.02) -> list[str]:
-    """Give matrices that start at zero, such as the box heads' last layers, small normal weights.
+    """Give matrices that are all zero, such as the last layers of new box heads, small normal weights.
 
-    In a model that starts from random weights they hide all that comes before them: two settings would detect the same
-    boxes whatever they compute.
+    In an untrained model such a matrix hides all that comes before it: two variants would detect the same boxes
+    whatever they compute.
 
     Returns:
         The names of the parameters that were filled.
@@ -118,7 +147,7 @@ def fill_zero_matrices(model: nn.Module, seed: int = 0, deviation: float = 0.02)
 
 
 def describe_environment(device: str) -> dict[str, Any]:
-    """What a measured number depends on besides the code."""
+    """What measured numbers depend on besides the code."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),
@@ -142,11 +171,6 @@ def _cpu_name() -> str:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Rows as lines with aligned columns, the first row the header: names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        return "  ".join(cells).rstrip()
-
     header, *body = rows
-    return "\n".join([line(header), "-" * (sum(widths) + 2 * (len(widths) - 1)), *map(line, body)])
+    align = ["left", *["right"] * (len(header) - 1)]
+    return tabulate.tabulate(body, header, "simple", disable_numparse=True, colalign=align)

@@ -1,1 +1,1 @@
-"""What tools/visualize.py is made of: panels, what is drawn on them, and the pictures."""
+"""The parts of tools/visualize.py: panels, what is drawn on them, and the pictures."""

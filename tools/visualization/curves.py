@@ -14,8 +14,8 @@ def training_curves(metrics_file: str | Path, path: str | Path) -> Path:
     """Draws total loss, box AP and, where it was measured, mask AP over iterations.
 
     Args:
-        metrics_file: detectron2's metrics.json, one JSON object per line. Iterations written twice, as after an
-            interruption, count as last written.
+        metrics_file: detectron2's metrics.json, one JSON object per line. An iteration that was written twice, before
+            and after an interruption, has the values written last.
         path: PNG file to write.
 
     Returns:
@@ -30,7 +30,7 @@ def training_curves(metrics_file: str | Path, path: str | Path) -> Path:
     figure, (loss_axes, ap_axes) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     loss_axes.plot(list(losses), list(losses.values()), color="tab:blue", linewidth=1.2)
     loss_axes.set(xlabel="iteration", ylabel="total loss", title="Training loss")
-    # The first losses are many times the last ones; a log scale keeps the end readable.
+    # The first losses are many times as large as the last ones; a log scale keeps the end readable.
     loss_axes.set_yscale("log")
     for set_formatter in (loss_axes.yaxis.set_major_formatter, loss_axes.yaxis.set_minor_formatter):
         set_formatter("{x:g}")
@@ -52,8 +52,8 @@ def training_curves(metrics_file: str | Path, path: str | Path) -> Path:
 def _draw_ap(axes: Axes, aps: dict[int, float], name: str, color: str) -> None:
     axes.plot(list(aps), list(aps.values()), color=color, marker="o", markersize=4, linewidth=1.2, label=name)
     for iteration, ap in aps.items():
-        offset = {"textcoords": "offset points", "xytext": (0, 6), "ha": "center", "fontsize": 8}
-        axes.annotate(f"{ap:.1f}", (iteration, ap), **offset)
+        text, above = f"{ap:.1f}", (0, 6)
+        axes.annotate(text, (iteration, ap), xytext=above, textcoords="offset points", ha="center", fontsize=8)
 
 
 def _series(metrics_file: str | Path, key: str) -> dict[int, float]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from detectron2.structures import Instances
 from matplotlib.cm import ScalarMappable
 
 from layers_diffu_detr.ldm.ddim import DenoisingPass, Sampler
+from projects.diffu_detr.modeling.meta_arch import DiffuDETR
+from projects.diffusion_inst.modeling.diffusion_det import DiffusionDet
 from tools.visualization.detections import Mapper, evaluating
 from tools.visualization.drawing import (
     SCORE_COLORS,
@@ -23,9 +24,11 @@ from tools.visualization.drawing import (
 )
 from tools.visualization.panels import make_panels, save, set_title
 
+DiffusionDetector = DiffuDETR | DiffusionDet
+
 
 def denoising_steps(
-    model: torch.nn.Module,
+    model: DiffusionDetector,
     dataset_dict: DatasetDict,
     mapper: Mapper,
     path: str | Path,
@@ -33,13 +36,13 @@ def denoising_steps(
     class_names: Sequence[str],
     score_threshold: float = 0.4,
 ) -> Path:
-    """Draws one scene from noise to objects: per DDIM pass the boxes going in above and the predicted ones below.
+    """Draws one scene from noise to objects: a column for each DDIM pass, and one for ground truth and detections.
 
-    Boxes are coloured by the score of the prediction made from them. Of a model with masks, a third row has the boxes
-    and masks that each pass detects by itself. The last column holds ground truth and detections.
+    The upper row shows the boxes that go into a pass, the lower row the boxes that it predicts, both coloured by the
+    score of the prediction. For a model with masks, a third row shows the boxes and masks that each pass detects alone.
 
     Args:
-        model: a detector with `trajectory` and `sampler`, see `projects.diffu_base.modeling.detector`.
+        model: detects in images and tells how the boxes came about.
         dataset_dict, mapper, path, class_names, score_threshold: as in `detections_beside_ground_truth`.
 
     Returns:
@@ -71,10 +74,10 @@ def denoising_steps(
     return save(figure, path)
 
 
-def detections_by_pass(model: torch.nn.Module, inputs: dict[str, Any]) -> list[Instances]:
-    """What the model would detect in an image, masks included, if its ensemble kept one pass alone, for each pass.
+def detections_by_pass(model: DiffusionDetector, inputs: dict[str, Any]) -> list[Instances]:
+    """What the model would detect in an image, masks included, if its ensemble kept one pass alone; for each pass.
 
-    One run of the model per pass, all from the same noise.
+    The model runs once for each pass, always from the same noise.
     """
     found = []
     for index in range(model.sampler.num_steps):
@@ -84,7 +87,7 @@ def detections_by_pass(model: torch.nn.Module, inputs: dict[str, Any]) -> list[I
 
 
 class _OnePass:
-    """Ensemble of the pass `index`."""
+    """An ensemble that keeps the pass `index` alone."""
 
     def __init__(self, index: int):
         self.index = index
@@ -94,7 +97,7 @@ class _OnePass:
 
 
 def _with_seed(sampler: Sampler) -> contextlib.AbstractContextManager[None]:
-    """A sampler whose noise is the same in every run: its own seed, or 0 if it has none."""
+    """Inside, the sampler draws the same noise in every run: from its own seed, or from 0 if it has none."""
     return _replaced(sampler, "seed", 0 if sampler.seed is None else sampler.seed)
 
 

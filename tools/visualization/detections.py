@@ -57,7 +57,7 @@ def detections_beside_ground_truth(
 
 @contextlib.contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, without gradients; afterwards in the mode it came in."""
+    """Inside, the model is in evaluation mode and computes no gradients; afterwards it is in the mode it came in."""
     was_training = model.training
     model.eval()
     try:

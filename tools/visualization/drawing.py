@@ -17,7 +17,7 @@ from tools.visualization.panels import set_title
 
 DatasetDict = dict[str, Any]
 
-# Bright at both ends, so that boxes of low score are seen on dark photographs.
+# The colours are bright at both ends, so that boxes of low score can be seen on dark photographs.
 SCORE_COLORS = matplotlib.colormaps["cool"]
 CLASS_COLORS = matplotlib.colormaps["tab10"]
 # A COCO model has hundreds of queries; more boxes than this hide the picture.
@@ -26,7 +26,7 @@ MASK_OPACITY = 0.55
 
 
 def draw_scene(axes: Axes, scene: DatasetDict) -> None:
-    """Shows the image under coordinates in which (0, 0) is its upper left corner, as boxes have them."""
+    """Shows the image so that the coordinates of boxes, with (0, 0) in its upper left corner, fit on it."""
     image = read_image(scene["file_name"], format="RGB")
     height, width = image.shape[:2]
     axes.imshow(image, extent=(0, width, height, 0), interpolation="bicubic")
@@ -34,7 +34,7 @@ def draw_scene(axes: Axes, scene: DatasetDict) -> None:
 
 
 def draw_ground_truth(axes: Axes, scene: DatasetDict, class_names: Sequence[str], *, masks: bool) -> None:
-    """Boxes and classes of the annotations, without crowds, and their `masks` if they are wanted."""
+    """Draws the boxes and classes of the annotations, and with `masks` their masks. Crowd regions are left out."""
     draw_scene(axes, scene)
     annotations = [a for a in scene.get("annotations", []) if not a.get("iscrowd", 0)]
     labels = [annotation["category_id"] for annotation in annotations]
@@ -47,7 +47,10 @@ def draw_ground_truth(axes: Axes, scene: DatasetDict, class_names: Sequence[str]
 
 
 def annotated_masks(annotations: Sequence[dict[str, Any]], scene: DatasetDict) -> np.ndarray:
-    """The annotations' `segmentation`, polygons or run lengths, as (n, H, W) bool; empty where there is none."""
+    """The annotations' `segmentation`, polygons or run lengths, as masks (n, H, W) bool.
+
+    An annotation without `segmentation` has an empty mask.
+    """
     height, width = scene["height"], scene["width"]
     masks = np.zeros((len(annotations), height, width), dtype=bool)
     for mask, annotation in zip(masks, annotations, strict=True):
@@ -68,7 +71,7 @@ def draw_detections(
     *,
     title: str = "detections",
 ) -> None:
-    """Boxes, classes, scores and, if there are any, masks of the detections above the threshold, the best on top."""
+    """Draws the detections above the threshold, the best on top: boxes, classes, scores and, if it has them, masks."""
     draw_scene(axes, scene)
     instances = instances[instances.scores > score_threshold].to("cpu")
     kept = instances[instances.scores.argsort(stable=True)]
@@ -84,24 +87,25 @@ def draw_detections(
 def draw_masks(axes: Axes, masks: np.ndarray, colors: Sequence[Any]) -> None:
     """Lays masks (n, H, W) bool over a scene of H × W pixels, the last on top.
 
-    White outlines tell a mask from what it covers, whatever its colour, and from its neighbour of the same class.
+    A white outline separates a mask from what it covers, whatever the colours, and from a neighbour of its class.
     """
     height, width = masks.shape[1:]
     overlay = np.zeros((height, width, 4))
-    # A border of nothing closes the outlines of masks that the image cuts off; a pixel's value lies in its middle.
+    # One more row and column on each side close the outline of a mask that the image cuts off. A pixel's value lies in
+    # its middle, hence the 0.5.
     x, y = np.arange(-1, width + 1) + 0.5, np.arange(-1, height + 1) + 0.5
     for mask, color in zip(masks, colors, strict=True):
         overlay[mask] = (*to_rgb(color), MASK_OPACITY)
         if mask.any():
-            outline = {"colors": "white", "linewidths": 0.9, "zorder": 0.5}  # above images, which have 0, below boxes
-            axes.contour(x, y, np.pad(mask, 1), levels=[0.5], **outline)
+            above_images = 0.5  # images have 0; boxes are higher
+            axes.contour(x, y, np.pad(mask, 1), [0.5], colors="white", linewidths=0.9, zorder=above_images)
     axes.imshow(overlay, extent=(0, width, height, 0), interpolation="nearest")
 
 
 def draw_scored(axes: Axes, scene: DatasetDict, boxes: torch.Tensor, scores: torch.Tensor) -> None:
-    """Boxes (Q, 4), absolute xyxy, in the colour of their scores (Q,)."""
+    """Draws boxes (Q, 4), absolute xyxy, in the colours of their scores (Q,)."""
     draw_scene(axes, scene)
-    # Ascending, so that the best are drawn on top.
+    # The order is ascending, so that the best are drawn on top.
     for i in scores.argsort()[-MAX_BOXES_PER_PANEL:].tolist():
         score = float(scores[i])
         _draw_box(axes, boxes[i].tolist(), SCORE_COLORS(score), linewidth=0.6 + 1.2 * score)
@@ -112,6 +116,6 @@ def _draw_box(axes: Axes, box: Sequence[float], color: Any, *, label: str = "", 
     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=linewidth))
     if label:
         plate = {"facecolor": color, "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-        # Above the box, or inside it where the image ends.
+        # The label stands above the box, or inside it where there is no room above.
         va = "top" if y0 < 0.06 * axes.get_ylim()[0] else "bottom"
         axes.text(x0, y0, label, fontsize=6.5, color="white", va=va, bbox=plate, clip_on=True)

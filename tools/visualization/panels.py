@@ -1,4 +1,4 @@
-"""Pictures of panels."""
+"""Figures that are made of panels."""
 
 from pathlib import Path
 

@@ -1,98 +1,67 @@
-"""What is collected from turns, and how it reads."""
+"""What measured turns look like, and equality of what two variants computed."""
 
 import pytest
 
-from tools.benchmarking.report import collect, contrast, outputs_line, text
-
-FINISHED = {
-    "memory": {"peak": 50_000_000, "process": 200_000_000, "tensors": 40_000_000},
-    "products": {"total": 1000, "parts": {"encoder": 600, "decoder": 300}},
-}
-RATE = 100.0
-LOSSES = {"loss_a": 1.0, "total_loss": 2.0}
+from tools.benchmarking.report import difference, rows, text
 
 
-def turns(*seconds: float) -> list[dict]:
-    """Half of each turn is the encoder's, a quarter the decoder's."""
-    return [{"total": s, "parts": {"encoder": s / 2, "decoder": s / 4}} for s in seconds]
+def variant(*seconds: float, outputs: object = None) -> dict:
+    """Half of each turn is the encoder's."""
+    turns = [{"total": s, "encoder": s / 2, "rest": s / 2} for s in seconds]
+    products = {"total": 1_000_000_000, "encoder": 600_000_000, "rest": 400_000_000}
+    return {"turns": turns, "outputs": outputs, "products": products, "rate": 1e8, "peak": 50e6, "tensors": 40e6}
 
 
-def measured() -> dict:
-    results = {
-        "A": collect(turns(20, 24, 22), FINISHED, RATE, images=2),
-        "B": collect(
-            turns(40, 40, 44), {**FINISHED, "memory": {"peak": 100_000_000, "process": 1, "tensors": 1}}, RATE, images=2
-        ),
-    }
-    return {
-        "title": "inference",
-        "words": {"A": "as configured", "B": "A with cache=off"},
-        "rate": {"best": RATE},
-        "data": 0.005,
-        "notes": ["something to know"],
-        "results": results,
-        "contrast": contrast(results, {"A": LOSSES, "B": LOSSES}),
-    }
-
-
-def test_rows_have_median_products_and_the_distance_from_the_floor():
-    result = collect(turns(20, 24, 22), FINISHED, RATE, images=2)
-    assert result["total"]["median"] == 22 and result["total"]["spread"] == 2
-    assert result["total"]["floor"] == 10 and result["total"]["times_floor"] == 2.2
-    assert result["parts"]["encoder"]["times_floor"] == pytest.approx(11 / 6)
-    assert result["images_per_second"] == pytest.approx(2 / 22)
-
-
-def test_what_no_part_has_is_the_rest():
-    rest = collect(turns(20, 24, 22), FINISHED, RATE, images=1)["parts"]["rest"]
-    assert rest["seconds"] == [5, 6, 5.5] and rest["products"] == 100
-
-
-def test_contrast_has_ratios_of_time_and_memory():
-    entry = measured()["contrast"]
-    assert entry["total"]["ratio"] == 22 / 40 and entry["parts"]["encoder"]["ratio"] == 22 / 40
-    assert entry["total"]["paired"]["median"] == 0.5
-    assert entry["memory"] == 0.5 and entry["outputs"]["equal"]
-
-
-def test_both_settings_stand_side_by_side():
-    lines = text(measured()).splitlines()
-    assert lines[:3] == ["== inference", "A: as configured", "B: A with cache=off"]
-    row = next(line.split() for line in lines if line.startswith("total"))
-    assert row == ["total", "22000.0", "2000.0", "0.00", "2.20", "40000.0", "2000.0", "0.550", "0.500", "to", "0.550"]
-    assert "A/B: time 0.550, peak memory 0.500" in lines
-    assert "A: 0.0909 images/s, peak memory 50 MB (process 200 MB), tensors of a turn 40 MB" in lines
-    assert "data: 5.0 ms a batch by the config's loader, with nothing beside it" in lines
-    assert "note: something to know" in lines
-    assert lines[-1] == "losses equal: greatest difference 0.00e+00, relative 0.00e+00, of 2 losses"
-
-
-def test_a_part_of_one_setting_only_has_no_ratio():
-    entry = measured()
-    del entry["results"]["B"]["parts"]["decoder"], entry["contrast"]["parts"]["decoder"]
-    row = next(line.split() for line in text(entry).splitlines() if line.strip().startswith("decoder"))
-    assert row[-4:] == ["-"] * 4
-
-
-def test_one_setting_has_neither_ratios_nor_a_second_column():
-    entry = measured()
-    del entry["results"]["B"], entry["contrast"], entry["words"]["B"]
-    lines = text(entry).splitlines()
-    assert lines[3].split("  ")[0] == "part" and "A/B" not in text(entry)
-    assert next(line.split() for line in lines if line.startswith("total")) == [
-        "total",
-        "22000.0",
-        "2000.0",
-        "0.00",
-        "2.20",
+def test_a_part_has_its_median_its_products_and_the_distance_from_the_floor():
+    assert rows(variant(20, 24, 22))[:3] == [
+        ["part", "ms", "spread", "G products", "x floor"],
+        ["total", "22000.0", "2000.0", "1.00", "2.20"],  # the floor is 1e9 / 1e8 = 10 s
+        ["encoder", "11000.0", "1000.0", "0.60", "1.83"],
     ]
 
 
-def test_unequal_outputs_are_shouted():
-    detections = {"equal": False, "detections": 300, "unpaired": 2, "max_pixels": 0.5, "max_score": 1e-4}
-    assert outputs_line(detections).startswith("detections NOT EQUAL: greatest difference of boxes 5.00e-01 px")
-    assert outputs_line(detections).endswith("over 300 detections; 2 without a partner within a pixel")
-    assert (
-        outputs_line({"equal": False, "names_of_one_only": ["loss_x"]})
-        == "losses NOT EQUAL: only one setting has loss_x"
-    )
+def test_variants_stand_side_by_side_with_the_median_ratio_of_their_turns():
+    a, b = variant(20, 24, 22), variant(40, 40, 44)
+    del b["turns"][0]["encoder"], b["turns"][1]["encoder"], b["turns"][2]["encoder"]
+    header, total, encoder, _ = rows(a, b)
+    assert header[5:] == ["B ms", "spread", "A/B"]
+    assert total[5:] == ["40000.0", "2000.0", "0.500"]
+    assert encoder[5:] == ["0.0", "0.0", "-"]
+
+
+def test_sentences_have_speed_memory_floor_and_equality():
+    measured = {"A": variant(20, 24, 22, outputs={"loss": 1.0}), "B": variant(40, 40, 44, outputs={"loss": 1.0})}
+    lines = text(measured, images=2).splitlines()
+    assert "A: 0.0909 images/s, peak memory 50 MB, tensors of a turn 40 MB" in lines
+    assert any("1.0 G multiply-adds, which take 10000.0 ms at this machine's 0.1 G/s" in line for line in lines)
+    assert lines[-1].startswith("losses equal")
+
+
+def test_losses_are_compared_by_name():
+    assert "equal: they differ by up to 5.00e-06" in difference({"a": 2.0}, {"a": 2.00001})
+    assert "NOT EQUAL: they differ by up to 1.00e-01" in difference({"a": 2.0, "b": 1e-3}, {"a": 2.0, "b": 1.1e-3})
+    assert difference({"a": 1.0, "b": 1.0}, {"a": 1.0, "c": 1.0}).endswith("only one variant has b, c")
+
+
+BOX, FAR = [10.0, 20.0, 30.0, 40.0], [50.0, 60.0, 90.0, 95.0]
+
+
+def test_detections_in_another_order_are_equal():
+    first, second = [[*BOX, 0.5, 1], [*FAR, 0.5, 1]], [[*FAR, 0.5, 1], [*BOX, 0.5, 1]]
+    assert difference([first], [second]).startswith("detections equal: boxes (in pixels) and scores differ by up to 0")
+    assert "detections equal" in difference([[]], [[]])
+
+
+@pytest.mark.parametrize(
+    ("other", "apart", "alone"),
+    [
+        ([[10.0, 20.0, 30.0, 40.25, 0.5, 1], [*FAR, 0.4, 2]], "2.50e-01", 0),  # a side has moved
+        ([[*BOX, 0.75, 1], [*FAR, 0.4, 2]], "2.50e-01", 0),  # another score
+        ([[*BOX, 0.5, 3], [*FAR, 0.4, 2]], "0.00e+00", 2),  # another class
+        ([[*FAR, 0.4, 2]], "0.00e+00", 1),  # one is missing
+        ([], "0.00e+00", 2),
+    ],
+)
+def test_detections_that_differ_are_told(other, apart, alone):
+    sentence = difference([[[*BOX, 0.5, 1], [*FAR, 0.4, 2]]], [other])
+    assert sentence.startswith("detections NOT EQUAL") and f"up to {apart}; {alone} have no partner" in sentence

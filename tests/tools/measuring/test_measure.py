@@ -7,14 +7,15 @@ import torch
 
 from tests.support.tiny_models import tiny_model
 from tools.measuring.measure import (
+    as_detector,
     checked_size,
     evaluations_to_measure,
     fill_zero_matrices,
     image_size,
     parse_arguments,
     random_images,
-    set_evaluations,
     table,
+    with_targets,
 )
 
 
@@ -43,8 +44,6 @@ def test_diffusion_is_measured_at_the_papers_evaluations_unless_others_are_asked
     model = tiny_model("diffu_dino_r50")
     assert evaluations_to_measure(model.diffusion, None) == [1, 3, 5]
     assert evaluations_to_measure(model.diffusion, [2]) == [2]
-    set_evaluations(model, 2)
-    assert model.sampler.num_steps == 2
 
 
 @pytest.mark.parametrize("number", [0, 100])
@@ -75,12 +74,29 @@ def test_zero_matrices_are_filled_with_the_seeds_weights():
 
 
 def test_columns_of_a_table_are_aligned():
-    assert table([["part", "s"], ["encoder", "1.5"], ["rest", "10.25"]]).splitlines() == [
-        "part         s",
-        "--------------",
-        "encoder    1.5",
-        "rest     10.25",
-    ]
+    lines = table([["part", "s"], ["encoder", "1.5"], ["rest", "10.25"]]).splitlines()
+    assert [line.split() for line in lines[2:]] == [["encoder", "1.5"], ["rest", "10.25"]]
+    assert len({len(line) for line in lines}) == 1 and lines[2].startswith("encoder ")
+
+
+def test_targets_are_boxes_inside_the_image_of_known_classes_with_masks_that_fill_them():
+    first, again = (with_targets(random_images([(64, 96), (96, 64)]), 20, num_classes=7, seed=1) for _ in range(2))
+    for each, same in zip(first, again, strict=True):
+        instances = each["instances"]
+        boxes = instances.gt_boxes.tensor
+        height, width = instances.image_size
+        assert len(boxes) == 20 and (boxes[:, :2] >= 0).all() and (boxes[:, 2:] > boxes[:, :2]).all()
+        assert (boxes[:, 2] <= width).all() and (boxes[:, 3] <= height).all()
+        assert set(instances.gt_classes.tolist()) <= set(range(7))
+        assert torch.equal(boxes, same["instances"].gt_boxes.tensor)
+        torch.testing.assert_close(instances.gt_masks.area(), instances.gt_boxes.area(), check_dtype=False)
+
+
+def test_a_model_that_is_no_detector_is_refused():
+    model = tiny_model("dino_r50")
+    assert as_detector(model) is model
+    with pytest.raises(ValueError, match="Linear"):
+        as_detector(torch.nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize(

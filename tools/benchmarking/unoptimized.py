@@ -1,8 +1,9 @@
-"""What the defaults do in parts, as one would write it down: scores, matching costs and class loss for every class at
-once, masks for every object at once.
+"""What the models do with less work or memory, done without the shortcut.
 
-tools/benchmark.py puts these objects into a config's slots (`model.transformer.ranking._target_=...`) to tell what the
-defaults save; see docs/large_vocabulary.md.
+The objects here compute what the default ones do, at the cost that a plain implementation has. A config takes them in
+place of the defaults (``model.transformer.ranking._target_=tools.benchmarking.unoptimized.EveryLogitScore``), and
+tools/benchmark.py --compare then measures what the shortcuts save. docs/large_vocabulary.md and
+docs/diffusion_inst.md have the numbers.
 """
 
 import torch
@@ -16,7 +17,7 @@ from projects.diffu_base.modeling.matcher import HungarianMatcher, LayerPredicti
 
 
 class EveryLogitScore:
-    """`BestClassScore` from all B · S · K logits."""
+    """`BestClassScore` that holds the logits of all S tokens, B · S · K of them, at once."""
 
     def __call__(self, features: Tensor, class_head: nn.Linear) -> Tensor:
         """Features (B, S, C) -> the larger the better, (B, S)."""
@@ -24,7 +25,7 @@ class EveryLogitScore:
 
 
 class EveryClassMatcher(HungarianMatcher):
-    """`HungarianMatcher` that computes the class costs of all K classes before it takes those of the targets."""
+    """`HungarianMatcher` that computes the class costs of all K classes and then takes those of the targets."""
 
     def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
         """Cost (B, Q, N); see `HungarianMatcher.cost`."""
@@ -39,7 +40,7 @@ class EveryClassMatcher(HungarianMatcher):
 
 
 class OneHotVarifocalLoss(VarifocalLoss):
-    """`VarifocalLoss` from a weight and a target for every logit."""
+    """`VarifocalLoss` that makes a target and a weight for every one of the B · Q · K logits."""
 
     def __call__(self, pred_logits: Tensor, pairs: MatchedPairs) -> Tensor:
         """Sum over all queries and classes of `pred_logits` (B, Q, K), not normalized."""
@@ -54,7 +55,7 @@ class OneHotVarifocalLoss(VarifocalLoss):
 
 
 class CopyingMaskHead(DynamicMaskHead):
-    """`DynamicMaskHead` as a grouped convolution, for which the mask feature is copied for every object."""
+    """`DynamicMaskHead` as a grouped convolution, which needs a copy of the mask feature for every object."""
 
     def forward(self, feature: Tensor, filters: Tensor) -> Tensor:
         """Mask logits (N, H, W) of feature (C, H, W) and filters (N, num_filters)."""

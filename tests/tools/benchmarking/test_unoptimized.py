@@ -1,4 +1,4 @@
-"""What the benchmark compares with computes the same."""
+"""The unoptimized objects compute what the defaults do."""
 
 import copy
 
@@ -10,12 +10,12 @@ from torch.testing import assert_close
 from layers_diffu_detr.mask_head import DynamicMaskHead
 from tests.support.detection import image
 from tests.support.tiny_models import tiny_config
-from tools.benchmarking import straightforward
+from tools.benchmarking import unoptimized
 
 SLOTS = {
-    "transformer.ranking": straightforward.EveryLogitScore,
-    "criterion.matcher": straightforward.EveryClassMatcher,
-    "criterion.class_loss": straightforward.OneHotVarifocalLoss,
+    "transformer.ranking": unoptimized.EveryLogitScore,
+    "criterion.matcher": unoptimized.EveryClassMatcher,
+    "criterion.class_loss": unoptimized.OneHotVarifocalLoss,
 }
 
 
@@ -42,7 +42,7 @@ def test_losses_and_gradients_are_those_of_the_default(slot: str):
 def test_masks_are_those_of_the_default(num_objects: int):
     torch.manual_seed(0)
     feature, boxes = torch.randn(8, 6, 7), torch.tensor([[2.0, 3.0, 40.0, 30.0]]).expand(num_objects, 4)
-    default, copying = DynamicMaskHead(), straightforward.CopyingMaskHead()
+    default, copying = DynamicMaskHead(), unoptimized.CopyingMaskHead()
     filters = torch.randn(num_objects, default.num_filters)
     assert_close(copying(feature, filters), default(feature, filters))
     sizes = dict(stride=4, image_size=(22, 25), output_size=(44, 50))
