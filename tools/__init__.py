@@ -1,1 +1,1 @@
-"""Programs of a checkout. detectron2 installs a package `tools`, too, which would hide this folder without this file."""
+"""Programs of a checkout. detectron2 installs a package `tools`, too, which hides a folder without this file."""

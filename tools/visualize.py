@@ -16,8 +16,9 @@ from detectron2.data import MetadataCatalog  # noqa: E402
 from projects.diffu_base.config.checks import load_config  # noqa: E402
 from projects.diffu_base.config.options.train import TrainOptions  # noqa: E402
 from projects.diffu_base.engine.evaluation import model_to_evaluate  # noqa: E402
+from projects.diffu_base.modeling.detector import Detector  # noqa: E402
 from tools.visualization.curves import training_curves  # noqa: E402
-from tools.visualization.denoising import DiffusionDetector, denoising_steps  # noqa: E402
+from tools.visualization.denoising import denoising_steps  # noqa: E402
 from tools.visualization.detections import detections_beside_ground_truth  # noqa: E402
 
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model, scenes, mapper, output / "detections.png", num_scenes=args.num_scenes, **style
         )
     ]
-    if isinstance(model, DiffusionDetector) and model.diffusion is not None:
+    if isinstance(model, Detector) and model.diffusion is not None:
         written.append(denoising_steps(model, scenes[args.scene], mapper, output / "denoising.png", **style))
     metrics = Path(args.metrics) if args.metrics else Path(args.checkpoint).parent / "metrics.json"
     if args.metrics or metrics.is_file():

@@ -13,6 +13,7 @@ from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.build import build_model
 from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate
+from projects.diffu_base.engine.rng import preserved_rng, seed_everything
 from tests.support.custom_tree import CATEGORIES, overrides, write_custom_tree
 from tools.ablate import main
 from tools.measuring.measure import fill_zero_matrices
@@ -29,7 +30,9 @@ def config(*opts, file=CONFIG):
 
 
 def save_model(path, *opts, file=CONFIG):
-    model = build_model(config(*opts, file=file).model, "cpu")
+    with preserved_rng():
+        seed_everything(0)  # the tests before this one must not decide the weights
+        model = build_model(config(*opts, file=file).model, "cpu")
     fill_zero_matrices(model)
     torch.save({"model": model.state_dict()}, path)
     return str(path)

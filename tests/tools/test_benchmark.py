@@ -12,7 +12,6 @@ from tools.benchmark import main
 pytestmark = pytest.mark.slow
 
 CONFIG = str(Path(__file__).with_name("measured_config.py"))
-DINO = "diffu_dino/dino-resnet/baseline-dino-r50-4scales-12ep"
 
 
 def run(mode: str, *arguments: str) -> str:
@@ -25,17 +24,8 @@ def run(mode: str, *arguments: str) -> str:
 
 def test_an_op_changes_time_but_not_detections_and_its_variable_stays_in_its_process(monkeypatch):
     monkeypatch.delenv("DIFFU_DETR_DEFORM_ATTN", raising=False)
-    words = (
-        "--steps",
-        "1",
-        "2",
-        "--sizes",
-        "64x96",
-        "--compare",
-        "DIFFU_DETR_DEFORM_ATTN=pytorch",
-        "model.num_queries=10",
-    )
-    text = run("inference", *words)
+    compare = ("--compare", "DIFFU_DETR_DEFORM_ATTN=pytorch")
+    text = run("inference", "--steps", "1", "2", "--sizes", "64x96", *compare, "model.num_queries=10")
     assert text.count("== inference, decoder evaluations: ") == 2
     assert text.count("detections equal") == 2
     assert "B: model.num_queries=10, DIFFU_DETR_DEFORM_ATTN=pytorch, device" in text

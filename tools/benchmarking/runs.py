@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from projects.diffu_base.commands.train import allow_tf32
 from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.build import build_optimizer, new_model
@@ -43,7 +42,9 @@ class Run:
         self.options = TrainOptions.of(self.cfg)
         self.device = torch.device(self.options.device)
         torch.backends.cudnn.benchmark = self.options.cudnn_benchmark
-        allow_tf32(self.options.tf32)
+        if self.options.tf32 is not None:
+            torch.set_float32_matmul_precision("high" if self.options.tf32 else "highest")
+            torch.backends.cudnn.allow_tf32 = self.options.tf32
         seed_everything(self.options.seed)
         self.model = as_detector(new_model(self.cfg.model, self.options))
         if any(word.startswith("train.init_checkpoint=") for word in overrides):

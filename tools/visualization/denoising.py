@@ -11,8 +11,7 @@ from detectron2.structures import Instances
 from matplotlib.cm import ScalarMappable
 
 from layers_diffu_detr.ldm.ddim import DenoisingPass, Sampler
-from projects.diffu_detr.modeling.meta_arch import DiffuDETR
-from projects.diffusion_inst.modeling.diffusion_det import DiffusionDet
+from projects.diffu_base.modeling.detector import Detector
 from tools.visualization.detections import Mapper, evaluating
 from tools.visualization.drawing import (
     SCORE_COLORS,
@@ -24,11 +23,9 @@ from tools.visualization.drawing import (
 )
 from tools.visualization.panels import make_panels, save, set_title
 
-DiffusionDetector = DiffuDETR | DiffusionDet
-
 
 def denoising_steps(
-    model: DiffusionDetector,
+    model: Detector,
     dataset_dict: DatasetDict,
     mapper: Mapper,
     path: str | Path,
@@ -74,7 +71,7 @@ def denoising_steps(
     return save(figure, path)
 
 
-def detections_by_pass(model: DiffusionDetector, inputs: dict[str, Any]) -> list[Instances]:
+def detections_by_pass(model: Detector, inputs: dict[str, Any]) -> list[Instances]:
     """What the model would detect in an image, masks included, if its ensemble kept one pass alone; for each pass.
 
     The model runs once for each pass, always from the same noise.
