@@ -10,7 +10,7 @@ class MultiheadAttention(nn.Module):
         embed_dim, num_heads, attn_drop: as in `torch.nn.MultiheadAttention`, which this module holds as `attn`.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, attn_drop: float = 0.0):
+    def __init__(self, embed_dim: int, num_heads: int, attn_drop: float = 0.0) -> None:
         super().__init__()
         self.embed_dim = embed_dim
         self.attn = nn.MultiheadAttention(embed_dim, num_heads, dropout=attn_drop, batch_first=True)

@@ -14,7 +14,7 @@ class TimeStepBlock(nn.Module):
         time_embed_dim: channels of the timestep embedding.
     """
 
-    def __init__(self, embed_dim: int, time_embed_dim: int):
+    def __init__(self, embed_dim: int, time_embed_dim: int) -> None:
         super().__init__()
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_embed_dim, 2 * embed_dim))
 
@@ -32,7 +32,7 @@ class ScaleShiftConditioning(nn.ModuleList):
         time_embed_dim: channels of the timestep embedding; None: 4C.
     """
 
-    def __init__(self, embed_dim: int = 256, time_embed_dim: int | None = None):
+    def __init__(self, embed_dim: int = 256, time_embed_dim: int | None = None) -> None:
         super().__init__(TimeStepBlock(embed_dim, time_embed_dim or 4 * embed_dim) for _ in range(3))
 
     def forward(self, query: Tensor, time_embed: Tensor, part: int) -> Tensor:
@@ -49,7 +49,7 @@ class AdditiveConditioning(nn.ModuleList):
         embed_dim, time_embed_dim: as in `ScaleShiftConditioning`.
     """
 
-    def __init__(self, embed_dim: int = 256, time_embed_dim: int | None = None):
+    def __init__(self, embed_dim: int = 256, time_embed_dim: int | None = None) -> None:
         projection = nn.Sequential(nn.SiLU(), nn.Linear(time_embed_dim or 4 * embed_dim, embed_dim))
         super().__init__([projection])
 

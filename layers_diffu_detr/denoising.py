@@ -60,7 +60,7 @@ class ContrastiveDenoising:
         label_noise_ratio: float = 0.5,
         box_noise_scale: float = 1.0,
         max_queries: int | None = None,
-    ):
+    ) -> None:
         if num_classes < 1:
             raise ValueError(f"num_classes is {num_classes}; it must be at least 1")
         if dn_number < 0:
@@ -152,7 +152,7 @@ class DiffusedQueries:
         filler: (shape, device) -> boxes, which bring the number of an image's boxes to Q.
     """
 
-    def __init__(self, filler: Filler):
+    def __init__(self, filler: Filler) -> None:
         self.filler = filler
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ class MaskBranch(nn.Module):
         num_convs: number of 3×3 convolutions on the sum of the levels.
     """
 
-    def __init__(self, in_channels: int, num_levels: int, channels: int, out_channels: int, num_convs: int = 4):
+    def __init__(self, in_channels: int, num_levels: int, channels: int, out_channels: int, num_convs: int = 4) -> None:
         super().__init__()
         self.num_levels = num_levels
         self.refine = nn.ModuleList(_conv_norm_relu(in_channels, channels) for _ in range(num_levels))
@@ -68,7 +68,7 @@ class DynamicMaskHead(nn.Module):
         ValueError: a number is below 1.
     """
 
-    def __init__(self, in_channels: int = 8, channels: int = 8, num_layers: int = 3):
+    def __init__(self, in_channels: int = 8, channels: int = 8, num_layers: int = 3) -> None:
         super().__init__()
         if min(in_channels, channels, num_layers) < 1:
             raise ValueError(

@@ -17,7 +17,7 @@ class ReLU(nn.Module):
 class MLP(nn.Module):
     """A multi-layer perceptron: linear layers with ReLU between them, (..., input_dim) -> (..., output_dim)."""
 
-    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int):
+    def __init__(self, input_dim: int, hidden_dim: int, output_dim: int, num_layers: int) -> None:
         super().__init__()
         dims = [input_dim] + [hidden_dim] * (num_layers - 1) + [output_dim]
         self.layers = nn.ModuleList(nn.Linear(n, k) for n, k in zip(dims[:-1], dims[1:], strict=True))
@@ -32,7 +32,7 @@ class MLP(nn.Module):
 class FFN(nn.Module):
     """A transformer's feed-forward block with a residual connection: x + W2 relu(W1 x), (..., C) -> (..., C)."""
 
-    def __init__(self, embed_dim: int = 256, feedforward_dim: int = 1024, ffn_drop: float = 0.0):
+    def __init__(self, embed_dim: int = 256, feedforward_dim: int = 1024, ffn_drop: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Sequential(nn.Linear(embed_dim, feedforward_dim), ReLU(), nn.Dropout(ffn_drop)),

@@ -178,7 +178,7 @@ class MultiScaleDeformableAttention(nn.Module):
 
     def __init__(
         self, embed_dim: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4, dropout: float = 0.0
-    ):
+    ) -> None:
         super().__init__()
         if embed_dim % num_heads:
             raise ValueError(f"embed_dim is {embed_dim}; it must be a multiple of num_heads, {num_heads}")

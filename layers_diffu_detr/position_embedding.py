@@ -40,7 +40,7 @@ class PositionEmbeddingSine(nn.Module):
         eps: float = 1e-6,
         offset: float = 0.0,
         normalize: bool = False,
-    ):
+    ) -> None:
         super().__init__()
         self.num_pos_feats = num_pos_feats
         self.temperature = temperature

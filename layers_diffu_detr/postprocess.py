@@ -81,7 +81,7 @@ class ClassWiseNMS:
         ValueError: iou_threshold is not in (0, 1].
     """
 
-    def __init__(self, iou_threshold: float = 0.8, min_passes: int = 2):
+    def __init__(self, iou_threshold: float = 0.8, min_passes: int = 2) -> None:
         if not 0 < iou_threshold <= 1:
             raise ValueError(f"nms.iou_threshold is {iou_threshold}; it must lie in (0, 1]")
         self.iou_threshold = iou_threshold

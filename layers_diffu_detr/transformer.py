@@ -5,7 +5,7 @@ stand in for detrex's own.
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class DeformableTransformerEncoder(nn.Module):
         ffn_dropout: float = 0.0,
         num_layers: int = 6,
         num_feature_levels: int = 4,
-    ):
+    ) -> None:
         super().__init__()
         self.embed_dim, self.num_layers = embed_dim, num_layers
         self.layers = nn.ModuleList(
@@ -51,7 +51,7 @@ class DeformableTransformerEncoder(nn.Module):
         reference_points: Tensor,
         level_start_index: Tensor,
         valid_ratios: Tensor | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
         """Encode tokens.
 
@@ -109,7 +109,7 @@ class DeformableTransformerDecoder(nn.Module):
         norm: nn.Module | None = None,
         ref_point_head: nn.Module | None = None,
         look_forward: Callable[[Tensor], Tensor] = LookForwardTwice(),  # noqa: B008 (it has no state)
-    ):
+    ) -> None:
         super().__init__()
         self.embed_dim, self.num_layers = embed_dim, num_layers
         self.layers = nn.ModuleList(

@@ -34,7 +34,7 @@ class DeformableEncoderLayer(nn.Module):
         attn_dropout: float,
         ffn_dropout: float,
         num_feature_levels: int,
-    ):
+    ) -> None:
         super().__init__()
         attention = MultiScaleDeformableAttention(embed_dim, num_heads, num_feature_levels, dropout=attn_dropout)
         self.attentions = nn.ModuleList([attention])
@@ -73,7 +73,7 @@ class DeformableDecoderLayer(nn.Module):
         ffn_dropout: float,
         num_feature_levels: int,
         conditioning: nn.Module | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self_attention = MultiheadAttention(embed_dim, num_heads, attn_dropout)
         cross_attention = MultiScaleDeformableAttention(embed_dim, num_heads, num_feature_levels, dropout=attn_dropout)

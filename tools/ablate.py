@@ -25,16 +25,16 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from omegaconf import DictConfig  # noqa: E402
+from omegaconf import DictConfig
 
-from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.engine.checkpoint import atomic_write  # noqa: E402
-from projects.diffu_base.engine.evaluation import local_path  # noqa: E402
-from tools.ablation.report import markdown, plot  # noqa: E402
-from tools.ablation.results import Results  # noqa: E402
-from tools.ablation.rows import Row, parse_row, standard_rows  # noqa: E402
-from tools.ablation.run import ModelRun  # noqa: E402
-from tools.measuring.measure import parse_arguments  # noqa: E402
+from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.engine.checkpoint import atomic_write
+from projects.diffu_base.engine.evaluation import local_path
+from tools.ablation.report import markdown, plot
+from tools.ablation.results import Results
+from tools.ablation.rows import Row, parse_row, standard_rows
+from tools.ablation.run import ModelRun
+from tools.measuring.measure import parse_arguments
 
 
 class Model(NamedTuple):
@@ -111,7 +111,7 @@ def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], r
 class Progress:
     """Prints lines of text. A line about an evaluation also says its number and how much time is left."""
 
-    def __init__(self, evaluations: int):
+    def __init__(self, evaluations: int) -> None:
         self.total, self.done, self.start = evaluations, 0, time.monotonic()
 
     def __call__(self, line: str, *, evaluated: bool = False) -> None:

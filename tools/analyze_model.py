@@ -22,16 +22,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np  # noqa: E402
-from detectron2.config import instantiate  # noqa: E402
-from fvcore.nn import parameter_count  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
+import numpy as np
+from detectron2.config import instantiate
+from fvcore.nn import parameter_count
+from omegaconf import DictConfig
 
-from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.engine.build import build_model  # noqa: E402
-from projects.diffu_base.modeling.detector import Detector  # noqa: E402
-from tools.measuring.flops import CONVENTION, count_flops, count_training_products  # noqa: E402
-from tools.measuring.measure import (  # noqa: E402
+from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.engine.build import build_model
+from projects.diffu_base.modeling.detector import Detector
+from tools.measuring.flops import CONVENTION, count_flops, count_training_products
+from tools.measuring.measure import (
     as_detector,
     checked_size,
     describe_environment,

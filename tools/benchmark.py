@@ -24,13 +24,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import instantiate  # noqa: E402
+from detectron2.config import instantiate
 
-from layers_diffu_detr.multi_scale_deform_attn import ENV_VARIABLE, choose_deform_attn_op  # noqa: E402
-from projects.diffu_base.config.checks import load_config  # noqa: E402
-from tools.benchmarking.report import Measured, text  # noqa: E402
-from tools.benchmarking.runs import InferenceRun, Run, TrainingRun, finish, start, take_turn  # noqa: E402
-from tools.measuring.measure import evaluations_to_measure, image_size, parse_arguments  # noqa: E402
+from layers_diffu_detr.multi_scale_deform_attn import ENV_VARIABLE, choose_deform_attn_op
+from projects.diffu_base.config.checks import load_config
+from tools.benchmarking.report import Measured, text
+from tools.benchmarking.runs import InferenceRun, Run, TrainingRun, finish, start, take_turn
+from tools.measuring.measure import evaluations_to_measure, image_size, parse_arguments
 
 _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait would take the cores from the other variant

@@ -24,11 +24,11 @@ from typing import Any, NamedTuple
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from datasets_utils.evaluation import CocoStyleEvaluator, LvisStyleEvaluator  # noqa: E402
-from datasets_utils.evaluation.backends import choose_backend  # noqa: E402
-from datasets_utils.evaluation.detections import DetectionTable  # noqa: E402
+from datasets_utils.evaluation import CocoStyleEvaluator, LvisStyleEvaluator
+from datasets_utils.evaluation.backends import choose_backend
+from datasets_utils.evaluation.detections import DetectionTable
 
 STYLES = {"coco": CocoStyleEvaluator, "lvis": LvisStyleEvaluator}
 NUM_CLASSES = {"coco": 80, "lvis": 1203}

@@ -21,12 +21,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import LazyConfig, instantiate  # noqa: E402
-from detectron2.data import transforms as T  # noqa: E402
-from detectron2.utils.registry import locate  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
+from detectron2.config import LazyConfig, instantiate
+from detectron2.data import transforms as T
+from detectron2.utils.registry import locate
+from omegaconf import DictConfig
 
-from datasets_utils import DetrDatasetMapper  # noqa: E402
+from datasets_utils import DetrDatasetMapper
 
 
 class Stopwatch:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import instantiate  # noqa: E402
+from detectron2.config import instantiate
 
-from datasets_utils.catalogs import ROOT_VARIABLE  # noqa: E402
-from datasets_utils.digit_scenes import build_digit_scenes  # noqa: E402
-from datasets_utils.register import digit_scenes_root  # noqa: E402
-from projects.diffu_base import get_config  # noqa: E402
-from projects.diffu_base.commands.errors import exit_status  # noqa: E402
+from datasets_utils.catalogs import ROOT_VARIABLE
+from datasets_utils.digit_scenes import build_digit_scenes
+from datasets_utils.register import digit_scenes_root
+from projects.diffu_base import get_config
+from projects.diffu_base.commands.errors import exit_status
 
 CONFIGS = {"coco": "common/data/digit_scenes", "lvis": "common/data/digit_scenes_lvis"}
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from projects.diffu_base.commands.check import check, check_config  # noqa: E402
-from projects.diffu_base.commands.errors import exit_status  # noqa: E402
+from projects.diffu_base.commands.check import check, check_config
+from projects.diffu_base.commands.errors import exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

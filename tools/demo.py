@@ -19,13 +19,13 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from omegaconf import DictConfig  # noqa: E402
+from omegaconf import DictConfig
 
-from projects.diffu_base.commands.errors import exit_status  # noqa: E402
-from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.config.options.train import TrainOptions  # noqa: E402
-from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate  # noqa: E402
-from tools import visualize  # noqa: E402
+from projects.diffu_base.commands.errors import exit_status
+from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate
+from tools import visualize
 
 CONFIG_FILE = "projects/diffu_dino/configs/demo/digits.py"
 DECODER_EVALUATIONS = (1, 3, 5)  # of a diffusion model; a baseline has one

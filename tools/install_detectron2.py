@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from projects.diffu_base.commands.install_detectron2 import main  # noqa: E402
+from projects.diffu_base.commands.install_detectron2 import main
 
 if __name__ == "__main__":
     sys.exit(main())

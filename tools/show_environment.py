@@ -13,7 +13,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from layers_diffu_detr.multi_scale_deform_attn import DEFORM_ATTN_OP_NAME  # noqa: E402
+from layers_diffu_detr.multi_scale_deform_attn import DEFORM_ATTN_OP_NAME
 
 
 def describe_detectron2() -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from projects.diffu_base.commands.errors import exit_status  # noqa: E402
-from projects.diffu_base.commands.train import argument_parser, main, start  # noqa: E402
+from projects.diffu_base.commands.errors import exit_status
+from projects.diffu_base.commands.train import argument_parser, main, start
 
 __all__ = ["argument_parser", "main"]
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import instantiate  # noqa: E402
-from detectron2.data import MetadataCatalog  # noqa: E402
+from detectron2.config import instantiate
+from detectron2.data import MetadataCatalog
 
-from projects.diffu_base.config.checks import load_config  # noqa: E402
-from projects.diffu_base.config.options.train import TrainOptions  # noqa: E402
-from projects.diffu_base.engine.evaluation import model_to_evaluate  # noqa: E402
-from projects.diffu_base.modeling.detector import Detector  # noqa: E402
-from tools.visualization.curves import training_curves  # noqa: E402
-from tools.visualization.denoising import denoising_steps  # noqa: E402
-from tools.visualization.detections import detections_beside_ground_truth  # noqa: E402
+from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.engine.evaluation import model_to_evaluate
+from projects.diffu_base.modeling.detector import Detector
+from tools.visualization.curves import training_curves
+from tools.visualization.denoising import denoising_steps
+from tools.visualization.detections import detections_beside_ground_truth
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -68,7 +68,7 @@ class DDIMUpdate:
         ValueError: eta is not in [0, 1].
     """
 
-    def __init__(self, eta: float = 0.0):
+    def __init__(self, eta: float = 0.0) -> None:
         if not 0 <= eta <= 1:
             raise ValueError(f"eta is {eta}; it must lie in [0, 1]")
         self.eta = eta
@@ -127,7 +127,7 @@ class FixedRenewal:
         ValueError: the value is not in [0, 1].
     """
 
-    def __init__(self, value: float = 0.5):
+    def __init__(self, value: float = 0.5) -> None:
         if not 0 <= value <= 1:
             raise ValueError(f"renewal threshold is {value}; it must lie in [0, 1]")
         self.value = value
@@ -198,7 +198,7 @@ class SinglePass:
     num_steps = 1
     seed: int | None = None
 
-    def __init__(self, nms: Any = None):
+    def __init__(self, nms: Any = None) -> None:
         self.nms = nms
         self.ensemble: Ensemble = AllPasses()
 
@@ -233,7 +233,7 @@ class DDIMSampler:
         nms: Any = None,
         seed: int | None = None,
         last_time: int = 0,
-    ):
+    ) -> None:
         self.num_steps = num_steps
         self.update = update
         self.renewal = renewal

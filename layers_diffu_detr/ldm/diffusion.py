@@ -30,7 +30,7 @@ class GaussianNoise:
 class SigmoidNoise:
     """Noise within the signal's range, made by a sigmoid: scale · (2 · sigmoid(z) - 1), z ~ N(0, 1)."""
 
-    def __init__(self, scale: float = 2.0):
+    def __init__(self, scale: float = 2.0) -> None:
         self.scale = scale
 
     def __call__(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None = None) -> Tensor:
@@ -41,7 +41,7 @@ class SigmoidNoise:
 class BetaNoise:
     """Noise within the signal's range: scale · (2 · b - 1), b ~ Beta(2, 2), which is the median of three uniforms."""
 
-    def __init__(self, scale: float = 2.0):
+    def __init__(self, scale: float = 2.0) -> None:
         self.scale = scale
 
     def __call__(self, shape: tuple[int, ...], device: torch.device, generator: Generator | None = None) -> Tensor:
@@ -70,7 +70,7 @@ class GaussianDiffusion(nn.Module):
     sqrt_recip_alphas_cumprod: Tensor
     sqrt_recipm1_alphas_cumprod: Tensor
 
-    def __init__(self, betas: Tensor, signal_scale: float = 2.0, noise: Noise | None = None):
+    def __init__(self, betas: Tensor, signal_scale: float = 2.0, noise: Noise | None = None) -> None:
         super().__init__()
         if signal_scale <= 0:
             raise ValueError(f"signal_scale is {signal_scale}; it must be positive")
@@ -142,7 +142,7 @@ class NoiseSource:
         shape: tuple[int, int, int],
         device: torch.device,
         seeds: list[int] | None = None,
-    ):
+    ) -> None:
         self.diffusion, self.shape, self.device = diffusion, shape, device
         self.generators = None if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds]
 

@@ -21,7 +21,7 @@ class TimestepEmbedding(nn.Sequential):
         ValueError: embed_dim is odd.
     """
 
-    def __init__(self, embed_dim: int = 256):
+    def __init__(self, embed_dim: int = 256) -> None:
         if embed_dim % 2:
             raise ValueError(f"embed_dim is {embed_dim}; a sinusoid of cosine and sine halves needs an even number")
         super().__init__(nn.Linear(embed_dim, 4 * embed_dim), nn.SiLU(), nn.Linear(4 * embed_dim, 4 * embed_dim))
@@ -39,7 +39,7 @@ class TransformerSinusoid(nn.Module):
         ValueError: dim is odd or below 4.
     """
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int) -> None:
         super().__init__()
         if dim % 2 or dim < 4:
             raise ValueError(f"embed_dim is {dim}; a sinusoid of sine and cosine halves needs an even number from 4 on")
@@ -55,7 +55,7 @@ class TransformerSinusoid(nn.Module):
 class SineTimestepEmbedding(nn.Sequential):
     """DiffusionDet's embedding of timesteps t (B,) to (B, 4 · embed_dim). The parameters are called `1.*` and `3.*`."""
 
-    def __init__(self, embed_dim: int = 256):
+    def __init__(self, embed_dim: int = 256) -> None:
         super().__init__(
             TransformerSinusoid(embed_dim),
             nn.Linear(embed_dim, 4 * embed_dim),

@@ -8,13 +8,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.lines import Line2D  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from tools.ablation.results import MASK, METRICS, mean_and_deviation  # noqa: E402
-from tools.ablation.subsets import CROWDED, SPARSE, WHOLE  # noqa: E402
+from tools.ablation.results import MASK, METRICS, mean_and_deviation
+from tools.ablation.subsets import CROWDED, SPARSE, WHOLE
 
 Models = dict[str, Any]  # see `tools.ablation.results.Results.models`
 # What a row of the table shows: part of the images, and metric.

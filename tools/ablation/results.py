@@ -28,7 +28,7 @@ class Results:
             flops, latency: of an image, once they have been measured.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.data = json.loads(self.path.read_text()) if self.path.is_file() else {"models": {}}
 

@@ -45,7 +45,7 @@ class ModelRun:
         *,
         facts: dict[str, Any],
         crowded_above: float | None,
-    ):
+    ) -> None:
         self.name, self.load, self.results = name, load, results
         cfg = load(())
         self.evaluator, parts = evaluator_by_part(cfg, Path(results.path.parent) / "annotations", crowded_above)

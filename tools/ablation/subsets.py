@@ -29,7 +29,7 @@ class EvaluatorByPart(DatasetEvaluator):
 
     def __init__(
         self, whole: DatasetEvaluator, parts: dict[str, DatasetEvaluator], image_ids: dict[str, frozenset[int]]
-    ):
+    ) -> None:
         self.evaluators = {WHOLE: whole, **parts}
         self.image_ids = image_ids
 

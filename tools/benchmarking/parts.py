@@ -25,7 +25,7 @@ class Parts(ScopeTracker):
         seconds: by part, in the order in which they began. "forward/backbone" lies inside "forward".
     """
 
-    def __init__(self, model: nn.Module, device: torch.device):
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
         super().__init__()
         self.seconds: dict[str, float] = {}
         self._device = device

@@ -35,7 +35,7 @@ class Run:
 
     dtype: torch.dtype | None  # of autocast; None for float32
 
-    def __init__(self, config_file: str, overrides: list[str], num_gpus: int, sizes: list[tuple[int, int]]):
+    def __init__(self, config_file: str, overrides: list[str], num_gpus: int, sizes: list[tuple[int, int]]) -> None:
         self.resident_bytes = peak_resident_bytes()  # before there is a model
         self.cfg = load_config(config_file, overrides, num_gpus=num_gpus)
         self.cfg.train.seed = max(self.cfg.train.seed, 0)  # -1 would draw one
@@ -61,7 +61,7 @@ class Run:
 class InferenceRun(Run):
     """Detection with so many decoder `evaluations`."""
 
-    def __init__(self, *args: Any, evaluations: int):
+    def __init__(self, *args: Any, evaluations: int) -> None:
         super().__init__(*args)
         self.model.eval()
         self.model.sampler.num_steps = evaluations
@@ -78,7 +78,7 @@ class InferenceRun(Run):
 class TrainingRun(Run):
     """An optimizer step on one batch."""
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.model.train()
         self.inputs = with_targets(self.inputs, OBJECTS, self.model.num_classes, self.options.seed)

@@ -48,7 +48,7 @@ class NameTracker(ScopeTracker):
     that is never called has the counts of its children.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._names = {module: {TOTAL, *beginnings(name)} for name, module in model.named_modules()}
         self._outer: list[set[str]] = []
@@ -82,7 +82,7 @@ class FlopCounter(FlopCounterMode):
         tracker: names what runs.
     """
 
-    def __init__(self, formulas: Formulas, tracker: ScopeTracker):
+    def __init__(self, formulas: Formulas, tracker: ScopeTracker) -> None:
         super().__init__(display=False, custom_mapping=formulas)
         self.mod_tracker = tracker
 

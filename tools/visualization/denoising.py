@@ -86,7 +86,7 @@ def detections_by_pass(model: Detector, inputs: dict[str, Any]) -> list[Instance
 class _OnePass:
     """An ensemble that keeps the pass `index` alone."""
 
-    def __init__(self, index: int):
+    def __init__(self, index: int) -> None:
         self.index = index
 
     def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:

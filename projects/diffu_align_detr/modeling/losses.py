@@ -49,7 +49,7 @@ class RankWeights:
         ValueError: tau is not positive.
     """
 
-    def __init__(self, tau: float = 1.5, alpha: float = 0.25):
+    def __init__(self, tau: float = 1.5, alpha: float = 0.25) -> None:
         if tau <= 0:
             raise ValueError(f"pair_weights.tau is {tau}; it must be positive")
         self.tau = tau
@@ -73,7 +73,7 @@ class IABCELoss:
         gamma: γ.
     """
 
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
         self.alpha = alpha
         self.gamma = gamma
 

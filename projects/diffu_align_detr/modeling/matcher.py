@@ -22,7 +22,7 @@ class MixedMatcher(HungarianMatcher):
         ValueError: a number is below 1.
     """
 
-    def __init__(self, match_num: Sequence[int], **costs: float):
+    def __init__(self, match_num: Sequence[int], **costs: float) -> None:
         super().__init__(**costs)
         if not match_num or min(match_num) < 1:
             raise ValueError(f"matcher.match_num is {list(match_num)}; it needs numbers of at least 1")

@@ -27,7 +27,7 @@ class AugmentedDetector(nn.Module):
 
     def __init__(
         self, model: nn.Module, *, variants: Callable[[dict], list[dict]], nms: ClassWiseNMS, max_detections: int
-    ):
+    ) -> None:
         super().__init__()
         self.model = model
         self.variants = variants

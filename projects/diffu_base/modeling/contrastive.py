@@ -38,7 +38,9 @@ class ContrastiveLoss(nn.Module):
         projection_dim: D; the embeddings are a linear projection of the queries.
     """
 
-    def __init__(self, metric: Callable[[Tensor, Tensor], Tensor], embed_dim: int = 256, projection_dim: int = 128):
+    def __init__(
+        self, metric: Callable[[Tensor, Tensor], Tensor], embed_dim: int = 256, projection_dim: int = 128
+    ) -> None:
         super().__init__()
         self.metric = metric
         self.projection = nn.Linear(embed_dim, projection_dim)

@@ -72,7 +72,7 @@ class LayerCriterion(nn.Module):
         ValueError: `weight_dict` has a kind of loss that the criterion does not compute.
     """
 
-    def __init__(self, weight_dict: Mapping[str, float], num_layers: int):
+    def __init__(self, weight_dict: Mapping[str, float], num_layers: int) -> None:
         super().__init__()
         self.num_layers = num_layers
         self.weight_dict: dict[str, float] = {}
@@ -132,7 +132,7 @@ class SetCriterion(LayerCriterion):
         encoder_targets: EncoderTargets,
         pair_weights: PairWeights | None = None,
         contrastive: nn.Module | None = None,
-    ):
+    ) -> None:
         super().__init__(weight_dict, num_layers)
         self.num_classes = num_classes
         self.matcher = matcher

@@ -63,7 +63,7 @@ class Detector(nn.Module):
         pixel_mean: Sequence[float],
         pixel_std: Sequence[float],
         input_format: str,
-    ):
+    ) -> None:
         super().__init__()
         if input_format not in INPUT_FORMATS:
             raise ValueError(f"model.input_format is {input_format!r}; allowed are {' and '.join(INPUT_FORMATS)}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +55,7 @@ class _Background(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, gamma: float, detached: bool, *entries: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, logits: Tensor, gamma: float, detached: bool, *entries: Tensor) -> tuple[Tensor, Tensor]:
         ctx.gamma, ctx.detached = gamma, detached
         ctx.save_for_backward(logits, *entries)
         parts = [(x.sigmoid() ** gamma * F.softplus(x)).sum() for x in _chunks(logits)]
@@ -62,7 +63,7 @@ class _Background(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, background: Tensor, pairs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, background: Tensor, pairs: Tensor) -> tuple[Tensor | None, ...]:
         logits, *entries = ctx.saved_tensors
         gradient = torch.empty_like(logits)
         for part, x in zip(gradient.split(_rows(logits), dim=1), _chunks(logits), strict=True):
@@ -105,7 +106,7 @@ def background_and_pairs(
 class FocalLoss:
     """The sigmoid focal loss with one-hot targets (Lin et al. 2017): -α_t (1 - p_t)^γ log p_t."""
 
-    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0) -> None:
         self.alpha = alpha
         self.gamma = gamma
 
@@ -131,7 +132,7 @@ class VarifocalLoss:
 
     def __init__(
         self, alpha: float = 0.25, gamma: float = 2.0, quality: Callable[[Tensor, Tensor], Tensor] = paired_giou
-    ):
+    ) -> None:
         self.alpha = alpha
         self.gamma = gamma
         self.quality = quality

@@ -37,7 +37,7 @@ class MaskLoss(nn.Module):
         mask_head: the mask head.
     """
 
-    def __init__(self, mask_head: DynamicMaskHead):
+    def __init__(self, mask_head: DynamicMaskHead) -> None:
         super().__init__()
         self.mask_head = mask_head
 

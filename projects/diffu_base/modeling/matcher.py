@@ -89,7 +89,7 @@ class HungarianMatcher(LayerMatcher):
         cost_giou: float = 2.0,
         alpha: float = 0.25,
         gamma: float = 2.0,
-    ):
+    ) -> None:
         super().__init__()
         if cost_class == cost_bbox == cost_giou == 0:
             raise ValueError("cost_class, cost_bbox and cost_giou are all 0; at least one must be positive")

@@ -85,7 +85,7 @@ class DiffuDETR(Detector):
         pixel_mean: Sequence[float] = (123.675, 116.280, 103.530),
         pixel_std: Sequence[float] = (58.395, 57.120, 57.375),
         input_format: str = "RGB",
-    ):
+    ) -> None:
         super().__init__(
             num_classes=num_classes,
             num_boxes=num_queries,

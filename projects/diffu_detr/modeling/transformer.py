@@ -90,7 +90,7 @@ class DeformableTransformer(nn.Module):
         tgt_embed: nn.Embedding | None = None,
         pos_trans: nn.Linear | None = None,
         time_embed: TimestepEmbedding | None = None,
-    ):
+    ) -> None:
         super().__init__()
         if (time_embed is not None) != decoder.conditioned:
             raise ValueError(

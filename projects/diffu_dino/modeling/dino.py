@@ -25,8 +25,13 @@ class DiffuDINO(DiffuDETR):
     """
 
     def __init__(
-        self, *args, dn_number: int = 100, label_noise_ratio: float = 0.5, box_noise_scale: float = 1.0, **kwargs
-    ):
+        self,
+        *args: Any,
+        dn_number: int = 100,
+        label_noise_ratio: float = 0.5,
+        box_noise_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         if self.transformer.decoder.ref_point_head is None:
             raise ValueError(

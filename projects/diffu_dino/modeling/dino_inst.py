@@ -38,13 +38,13 @@ class DiffuDINOInst(DiffuDINO):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         mask_branch: MaskBranch,
         mask_head: DynamicMaskHead,
         controller: nn.Module,
         mask_stride: int = 8,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         if mask_branch.num_levels > len(self.transformer.level_embeds):
             raise ValueError(
@@ -103,7 +103,7 @@ class DINOMaskCriterion(DINOCriterion):
         kwargs: see `DINOCriterion`.
     """
 
-    def __init__(self, *, mask_loss: MaskLoss, **kwargs):
+    def __init__(self, *, mask_loss: MaskLoss, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mask_loss = mask_loss
 

@@ -54,7 +54,7 @@ class DynamicKCriterion(LayerCriterion):
         matcher: LayerMatcher,
         class_loss: ClassLoss,
         weight_dict: Mapping[str, float],
-    ):
+    ) -> None:
         super().__init__(weight_dict, num_layers)
         self.num_classes = num_classes
         self.matcher = matcher
@@ -125,7 +125,7 @@ class MaskCriterion(DynamicKCriterion):
         kwargs: see `DynamicKCriterion`.
     """
 
-    def __init__(self, *, mask_loss: MaskLoss, supervised: SupervisedHeads, **kwargs: Any):
+    def __init__(self, *, mask_loss: MaskLoss, supervised: SupervisedHeads, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mask_loss = mask_loss
         self.supervised = supervised

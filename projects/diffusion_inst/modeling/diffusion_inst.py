@@ -29,8 +29,13 @@ class DiffusionInst(DiffusionDet):
     """
 
     def __init__(
-        self, *args, mask_branch: MaskBranch, mask_head: DynamicMaskHead, mask_features: Sequence[str], **kwargs
-    ):
+        self,
+        *args: Any,
+        mask_branch: MaskBranch,
+        mask_head: DynamicMaskHead,
+        mask_features: Sequence[str],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         if mask_branch.num_levels != len(mask_features):
             raise ValueError(

@@ -26,7 +26,7 @@ class DynamicConv(nn.Module):
         roi_size: side of the region, in cells.
     """
 
-    def __init__(self, embed_dim: int = 256, dynamic_dim: int = 64, roi_size: int = 7):
+    def __init__(self, embed_dim: int = 256, dynamic_dim: int = 64, roi_size: int = 7) -> None:
         super().__init__()
         self.roi_size = roi_size
         self.shape = (embed_dim, dynamic_dim)
@@ -67,7 +67,7 @@ class RoIHead(nn.Module):
         num_class_layers: int = 1,
         num_box_layers: int = 3,
         num_filters: int = 0,
-    ):
+    ) -> None:
         super().__init__()
         self.self_attn = nn.MultiheadAttention(embed_dim, num_attention_heads, dropout=dropout, batch_first=True)
         self.inst_interact = dynamic_conv
@@ -136,7 +136,7 @@ class HeadSeries(nn.Module):
         ValueError: num_heads is below 1.
     """
 
-    def __init__(self, head: RoIHead, num_heads: int, *, embed_dim: int, strides: Sequence[int]):
+    def __init__(self, head: RoIHead, num_heads: int, *, embed_dim: int, strides: Sequence[int]) -> None:
         super().__init__()
         if num_heads < 1:
             raise ValueError(f"model.num_heads is {num_heads}; it must be at least 1")

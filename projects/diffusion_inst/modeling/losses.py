@@ -43,7 +43,7 @@ class FederatedLoss(nn.Module):
         *,
         num_sampled: int = 50,
         power: float = 0.5,
-    ):
+    ) -> None:
         super().__init__()
         if num_sampled < 2:
             raise ValueError(f"class_loss.num_sampled is {num_sampled}; it must be at least 2")

@@ -39,7 +39,7 @@ class SimOTAMatcher(LayerMatcher):
         gamma: float = 2.0,
         candidates: int = 5,
         radius: float = 2.5,
-    ):
+    ) -> None:
         super().__init__()
         if candidates < 1:
             raise ValueError(f"matcher.candidates is {candidates}; it must be at least 1")

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 class ConvNorm(nn.Module):
     """A convolution `conv` and then a norm `norm`, which is copied from `norm_layer`."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, norm_layer: nn.Module):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, norm_layer: nn.Module
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=(kernel_size - 1) // 2)
         self.norm = copy.deepcopy(norm_layer)
@@ -45,7 +47,7 @@ class ChannelMapper(nn.Module):
         num_outs: int,
         norm_layer: nn.Module,
         kernel_size: int = 1,
-    ):
+    ) -> None:
         super().__init__()
         if missing := [name for name in in_features if name not in input_shapes]:
             raise ValueError(f"neck.in_features has {missing}; input_shapes has {sorted(input_shapes)}")

@@ -30,7 +30,7 @@ class SwinBlock(nn.Module):
         drop_path: the probability that a training image skips the attention; the MLP has the same.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, window_size: int, *, shift: int, drop_path: float):
+    def __init__(self, embed_dim: int, num_heads: int, window_size: int, *, shift: int, drop_path: float) -> None:
         super().__init__()
         self.window_size = (window_size, window_size)
         self.shift = shift
@@ -67,7 +67,7 @@ class SwinStage(nn.Module):
 
     def __init__(
         self, embed_dim: int, num_heads: int, window_size: int, *, drop_paths: Sequence[float], downsample: bool
-    ):
+    ) -> None:
         super().__init__()
         self.window_size = window_size
         self.blocks = nn.ModuleList(
@@ -113,7 +113,7 @@ class SwinTransformer(Backbone):
         window_size: int = 7,
         drop_path_rate: float = 0.2,
         out_indices: Sequence[int] = (1, 2, 3),
-    ):
+    ) -> None:
         super().__init__()
         last = len(depths) - 1
         if len(num_heads) != len(depths):

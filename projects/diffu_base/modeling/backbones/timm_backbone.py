@@ -46,7 +46,7 @@ class TimmBackbone(Backbone):
         pretrained: bool = False,
         frozen_batch_norm: bool = True,
         model_args: Mapping[str, Any] | None = None,
-    ):
+    ) -> None:
         super().__init__()
         _check_name(model_name)
         if not out_indices or min(out_indices) < 0:

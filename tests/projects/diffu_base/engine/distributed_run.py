@@ -10,21 +10,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
 
-import torch  # noqa: E402
-from detectron2.structures import Boxes, Instances  # noqa: E402
-from detectron2.utils import comm  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import torch
+from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
+from torch import Tensor, nn
 
-from layers_diffu_detr.denoising import DiffusedQueries  # noqa: E402
-from projects.diffu_base.config.options.train import DdpOptions  # noqa: E402
-from projects.diffu_base.engine.build import wrap_ddp  # noqa: E402
-from projects.diffu_base.engine.distributed import run  # noqa: E402
-from projects.diffu_base.engine.evaluation import share_buffers  # noqa: E402
-from projects.diffu_base.engine.trainer import Trainer  # noqa: E402
-from tests.projects.diffu_base.engine.runs import arguments  # noqa: E402
-from tests.projects.diffu_base.engine.tiny import TinyDetector  # noqa: E402
-from tests.support.tiny_models import tiny_model  # noqa: E402
-from tools.train_net import main as train_net  # noqa: E402
+from layers_diffu_detr.denoising import DiffusedQueries
+from projects.diffu_base.config.options.train import DdpOptions
+from projects.diffu_base.engine.build import wrap_ddp
+from projects.diffu_base.engine.distributed import run
+from projects.diffu_base.engine.evaluation import share_buffers
+from projects.diffu_base.engine.trainer import Trainer
+from tests.projects.diffu_base.engine.runs import arguments
+from tests.projects.diffu_base.engine.tiny import TinyDetector
+from tests.support.tiny_models import tiny_model
+from tools.train_net import main as train_net
 
 
 class SeededPerImage:
