@@ -11,8 +11,7 @@ __all__ = ["__version__", "get_config"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `get_config` when it is first asked for: it needs detectron2, and the installer of detectron2 lies in
-    this package."""
+    """Import `get_config` on first use: it needs detectron2, and detectron2's installer is a part of this package."""
     if name == "get_config":
         from .config.files import get_config
 

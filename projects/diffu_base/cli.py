@@ -156,7 +156,7 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 where a check found faults, 2 where the user made a mistake."""
+    """Run one command. Returns the exit status: 0, 1 if a check found faults, 2 if the user made a mistake."""
     top = top_parser()
     given = top.parse_args(arguments)
     if given.command is None:
@@ -169,14 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    # detectron2 and torchvision call it when they are imported; their user can do nothing about it.
+    # The imports of detectron2 and torchvision cause this warning; a user of this command can do nothing about it.
     warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
     # Options may stand before, between and behind the key=value settings.
     return exit_status(partial(command.run, parser.parse_intermixed_args(given.arguments)))
 
 
 def top_parser() -> argparse.ArgumentParser:
-    """The parser of the command's name; what follows belongs to the command."""
+    """Return the parser that reads the command's name and leaves all other arguments to the command."""
     listed = "\n".join(f"  {name:19} {command.summary}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="diffudetr",

@@ -19,7 +19,7 @@ def check(words: Sequence[str], *, read_images: bool, mended_file: str = "") -> 
 
     Args:
         words: an annotation file and its folder of images, or a config and its `key=value` overrides.
-        read_images: False sees whether the images are there, but reads none.
+        read_images: False only looks whether the image files exist.
         mended_file: where to write the annotations without the faults; empty writes none.
 
     Returns:
@@ -47,14 +47,14 @@ def check_config(name: str, overrides: Iterable[str] = (), *, read_images: bool)
     Args:
         name: as `get_config` takes it.
         overrides: `key=value`.
-        read_images: False sees whether the images are there, but reads none.
+        read_images: False only looks whether the image files exist.
 
     Returns:
         How many faults there are.
 
     Raises:
         ValueError: there is no such config, or it names no data.
-        FileNotFoundError: data that the config names are not there.
+        FileNotFoundError: data that the config names do not exist.
     """
     return sum(
         check_files(files, read_images=read_images) for files in files_of(get_config(name, *overrides).dataloader)
@@ -65,15 +65,15 @@ def check_files(files: CocoFiles, *, read_images: bool, mended_file: str = "") -
     """Print what is wrong with one data set.
 
     Args:
-        files: where it is.
-        read_images: False sees whether the images are there, but reads none.
+        files: the paths of the data set.
+        read_images: False only looks whether the image files exist.
         mended_file: where to write its annotations without the faults; empty writes none.
 
     Returns:
         How many faults there are.
 
     Raises:
-        ValueError: a path is empty or leads nowhere, or the annotation file is not in COCO's format.
+        ValueError: a path is empty or does not exist, or the annotation file is not in COCO's format.
     """
     require_named(**files._asdict())
     report = check_coco_format(files.json_file, files.image_root, class_file=files.class_file, read_images=read_images)
@@ -85,10 +85,10 @@ def check_files(files: CocoFiles, *, read_images: bool, mended_file: str = "") -
 
 
 def files_of(dataloader: DictConfig) -> Iterator[CocoFiles]:
-    """Where the data of a config's `dataloader` are, training data first; the classes are those of the training data.
+    """The paths of the data sets of `dataloader`, training data first. The classes are those of the training data.
 
     Raises:
-        FileNotFoundError: a data set's files are not there.
+        FileNotFoundError: a data set's files do not exist.
     """
     class_file = ""
     for part in ("train", "test"):

@@ -8,7 +8,7 @@ from projects.diffu_base.config.reference import describe
 
 
 def list_configs() -> None:
-    """Print the name of every config and what its file says it is, a line each."""
+    """Print one line per config: its name and the first sentence of its file."""
     names = config_names()
     width = max(map(len, names), default=0)
     for name in names:

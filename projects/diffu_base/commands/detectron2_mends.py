@@ -1,4 +1,4 @@
-"""What the source of detectron2 v0.6 needs to work beside today's numpy, Pillow, setuptools and PyTorch."""
+"""The changes that detectron2 v0.6 needs to work with today's numpy, Pillow, setuptools and PyTorch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Mend:
     new: str
 
 
-# What stands in for the compiled module in the three files of detectron2.layers that use it.
+# This module replaces the compiled one in the three files of detectron2.layers that use it.
 EXTENSION_PATH = "detectron2/layers/extension.py"
 EXTENSION_SOURCE = '''"""The compiled extension ``detectron2._C``, or an object that says which operation lacks it."""
 
@@ -39,7 +39,7 @@ except ImportError:
 '''
 
 MENDS = (
-    # The build: an ordinary package that keeps the official name, without extension and stale pins.
+    # The build makes a package of the official name, without the extension and without outdated pins.
     Mend("setup.py", 'name="pb1-detectron2"', 'name="detectron2"'),
     Mend("setup.py", "ext_modules=get_extensions()", "ext_modules=[]"),
     Mend("setup.py", '        "black==21.4b2",\n', ""),  # only LazyConfig.to_py uses black
@@ -49,7 +49,7 @@ MENDS = (
     Mend("setup.py", '        "matplotlib",', '        "numpy>=2.0",\n        "matplotlib",'),
     # The archive has the model zoo's configs inside the package already, and setup.py looks for them outside.
     Mend("setup.py", "get_model_zoo_configs()}", '["configs/**/*.yaml", "configs/**/*.py"]}'),
-    # The extension is absent.
+    # These files import the compiled extension, which is not built.
     Mend("detectron2/layers/deform_conv.py", "from detectron2 import _C\n", "from .extension import _C\n"),
     Mend("detectron2/layers/roi_align_rotated.py", "from detectron2 import _C\n", "from .extension import _C\n"),
     Mend("detectron2/layers/rotated_boxes.py", "from detectron2 import _C\n", "from .extension import _C\n"),
@@ -59,7 +59,7 @@ MENDS = (
         "try:\n    from detectron2.evaluation.fast_eval_api import COCOeval_opt\n"
         "except ImportError:\n    COCOeval_opt = COCOeval\n",
     ),
-    # torch 2.0 made _LRScheduler a subclass of LRScheduler: the hook would not save torch's own schedulers' state.
+    # Since torch 2.0, torch's schedulers are LRSchedulers but no _LRSchedulers. The hook would not save their state.
     Mend("detectron2/engine/hooks.py", "_LRScheduler):\n            return", "LRScheduler):\n            return"),
     Mend("detectron2/engine/hooks.py", "_LRScheduler):\n            logger", "LRScheduler):\n            logger"),
     # torch no longer carries caffe2, and detectron2.utils.analysis needs another part of this package.

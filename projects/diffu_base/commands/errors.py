@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-USER_ERROR = 2  # exit status, the one that argparse has for wrong arguments
+USER_ERROR = 2  # exit status; argparse has the same one for wrong arguments
 PACKAGES = ("layers_diffu_detr", "datasets_utils", "projects")
 NO_DETECTRON2 = "detectron2 is not installed, and PyPI has none of its name; run: diffudetr install-detectron2"
 
@@ -11,7 +11,8 @@ NO_DETECTRON2 = "detectron2 is not installed, and PyPI has none of its name; run
 def exit_status(command: Callable[[], int]) -> int:
     """Call `command` and return its exit status.
 
-    An error of the user ends as the line ``error: ...`` on stderr and status 2. Any other error is raised on.
+    If the user made a mistake, the function prints the line ``error: ...`` on stderr and returns 2. It lets any other
+    error through.
     """
     try:
         return command()
@@ -24,10 +25,10 @@ def exit_status(command: Callable[[], int]) -> int:
 
 
 def message_of(error: Exception) -> str | None:
-    """What to tell the user about `error`; None where the user is not its cause.
+    """What to tell the user about `error`, or None if it is no mistake of the user.
 
-    A ValueError that this project's code raised tells the user what is wrong. One from inside torch or numpy tells
-    whoever debugs it, by its traceback.
+    If this project's code raised a ValueError, its message is written for the user. If torch or numpy raised it, there
+    is a bug, and whoever looks for it needs the traceback.
     """
     if isinstance(error, ModuleNotFoundError):
         return NO_DETECTRON2 if (error.name or "").split(".")[0] == "detectron2" else None

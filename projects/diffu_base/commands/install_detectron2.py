@@ -1,6 +1,6 @@
 """Makes `import detectron2` work in the Python that runs this command, where torch and setuptools must be installed.
 
-The first of these that is there is taken:
+It takes the first of these that is available:
 
 1. the detectron2 that is already installed, whichever it is;
 2. the official repository, built with its C++ extension;
@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The standard library alone: this runs before anything is installed.
+# This file imports only the standard library, because it runs before anything is installed.
 from .detectron2_mends import EXTENSION_PATH, EXTENSION_SOURCE, InstallError, apply_mends
 
 OFFICIAL_URL = "https://github.com/facebookresearch/detectron2"
@@ -36,13 +36,13 @@ PROBE_SECONDS = 10
 ARCHIVE = "pb1-detectron2==0.6"
 ARCHIVE_SHA256 = "5d2e9e51e523ec72f6a31cca04b0a515492e9514b773a3d134cedc0677170b29"
 SOURCES = ("any", "official", "archive")
-# What builds it, by the module that is imported and the requirement that brings it.
+# The packages that building detectron2 needs: name of a module -> requirement for pip.
 BUILDERS = {"torch": "torch", "setuptools.command.bdist_wheel": "setuptools>=70.1"}
 VERSION_SUFFIX = "+pb1"  # a local version (PEP 440): pip list shows that this 0.6 is not the official build
 
 
 def pip(*arguments: str, **environment: str) -> None:
-    """Runs this Python's pip, quietly. Raises InstallError where it fails; pip's own message is on the terminal."""
+    """Runs this Python's pip, quietly. Raises InstallError if pip fails; pip itself prints the reason."""
     command = [sys.executable, "-m", "pip", *arguments, "--quiet"]
     if subprocess.run(command, env={**os.environ, **environment}).returncode:
         raise InstallError(f"pip {arguments[0]} failed, see its message above")
@@ -58,7 +58,7 @@ class Installed:
 
 
 def find_installed() -> Installed | None:
-    """Imports detectron2 in a fresh process of this Python. None where there is no detectron2 to import."""
+    """Imports detectron2 in a fresh process of this Python. None if there is no detectron2."""
     script = (
         "import importlib.util as util, sys\n"
         "spec = util.find_spec('detectron2')\n"
@@ -102,7 +102,8 @@ def download(requirement: str, sha256: str, folder: Path) -> Path:
     pinned = folder / "requirement.txt"
     pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     name = re.split(r"[=<>]", requirement)[0]
-    # pip reads an archive's metadata by running its setup.py: it imports torch, so no isolated build environment.
+    # To read an archive's metadata, pip runs its setup.py. That imports torch, which an isolated build environment
+    # lacks.
     pip(
         "download",
         "--no-deps",
@@ -138,16 +139,16 @@ def install_archive(*options: str) -> None:
             D2_VERSION_SUFFIX=VERSION_SUFFIX,
         )
         (wheel,) = (folder / "wheel").glob("detectron2-*.whl")
-        # By name rather than by path: pip freeze then shows a version, not a temporary file.
+        # pip gets the name instead of the path, so that pip freeze shows a version and not a temporary file.
         version = wheel.name.split("-")[1]
         pip("install", *options, "--find-links", str(wheel.parent), f"detectron2=={version}")
 
 
 def require_builders() -> None:
-    """See that what detectron2's set-up imports is there.
+    """Check that the packages that detectron2's setup.py imports are installed.
 
     Raises:
-        InstallError: naming what is missing.
+        InstallError: a package is missing; the message names it.
     """
     missing = [requirement for module, requirement in BUILDERS.items() if not _importable(module)]
     if missing:
@@ -158,15 +159,15 @@ def require_builders() -> None:
 def _importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package that it belongs to
+    except ModuleNotFoundError:  # the module's own package is missing
         return False
 
 
 def install(source: str = "any") -> None:
-    """Take the first source of detectron2 that is there and say which.
+    """Install detectron2 from the first source that is available, and print which one it is.
 
     Args:
-        source: `official` or `archive` installs from there alone, unless some detectron2 is installed already.
+        source: `official` or `archive` allows that source alone. An installed detectron2 is kept in any case.
 
     Raises:
         InstallError: it cannot be installed.
@@ -178,7 +179,7 @@ def install(source: str = "any") -> None:
     require_builders()
     options = []
     if installed:
-        # An interrupted installation. pip cannot uninstall it, so it is written over.
+        # This is what an interrupted installation left. pip cannot uninstall it, so the new installation overwrites it.
         print(f"detectron2 is installed but cannot be imported ({installed.error}): installing it anew")
         options = ["--ignore-installed"]
 
@@ -190,8 +191,7 @@ def install(source: str = "any") -> None:
 
 
 def install_from(source: str, *options: str) -> None:
-    """Install from one of `SOURCES`; `any` is the official repository where it can be reached and built, else the
-    archive."""
+    """Install from one of `SOURCES`; `any` tries the official repository and then the archive."""
     if source == "archive" or (source == "any" and not official_reachable()):
         if source == "any":
             print(f"{OFFICIAL_URL} is not in reach")
@@ -209,7 +209,7 @@ def install_from(source: str, *options: str) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "--source", choices=SOURCES, default="any", help="where a missing detectron2 comes from, default any"
     )

@@ -1,10 +1,10 @@
-"""Options that commands share. Nothing here needs torch or detectron2, so that help appears at once."""
+"""Options that commands share. This file needs neither torch nor detectron2, so that help appears at once."""
 
 import argparse
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """The processes of a run, as `projects.diffu_base.engine.distributed.run` reads them, and whether it goes on."""
+    """Add the options for resuming and for processes, which `projects.diffu_base.engine.distributed.run` reads."""
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in train.output_dir, if there is one"
     )
@@ -24,7 +24,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_replay_option(parser: argparse.ArgumentParser) -> None:
-    """The batch that a run saved when its loss was not finite."""
+    """Add the option that names a saved batch, to be run again."""
     parser.add_argument(
         "--replay", default="", metavar="FILE", help="run the saved batch of a non-finite loss again, then end"
     )

@@ -28,7 +28,7 @@ from .options import add_replay_option, add_run_options
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
-    """The arguments of tools/train_net.py; `diffudetr train` and `diffudetr eval` give `main` the same."""
+    """The parser of tools/train_net.py. `diffudetr train` and `diffudetr eval` pass the same arguments to `main`."""
     parser = argparse.ArgumentParser(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", default="", metavar="CONFIG", help="a config's name or file")
     parser.add_argument("--eval-only", action="store_true", help="evaluate train.init_checkpoint and end")
@@ -50,7 +50,8 @@ def start(args: argparse.Namespace) -> int:
 
 
 def in_one_process(args: argparse.Namespace) -> None:
-    """`main` of a process that may be a child, whose exit status tells its parent that the user was told the error."""
+    """Run `main` in a process of the job. After a mistake of the user the process exits with status 2, which tells the
+    parent process that the error has been printed."""
 
     def command() -> int:
         main(args)
@@ -81,14 +82,14 @@ def main(args: argparse.Namespace) -> Results:
 
 
 def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
-    """detectron2's set-up (loggers, config.yaml, cuDNN), the seed, TF32, and the check of the data."""
+    """Prepare a run: detectron2's set-up (loggers, config.yaml, cuDNN), the seed, TF32, and the check of the data."""
     cfg.train.seed = resolve_seed(cfg.train.seed)
     saved = Path(cfg.train.output_dir) / "config.yaml"
     of_the_run = saved.read_text() if args.eval_only and saved.is_file() else None
     default_setup(cfg, argparse.Namespace(**{**vars(args), "config_file": str(find_config(args.config_file))}))
     if of_the_run is not None and comm.is_main_process():
-        atomic_write(of_the_run, str(saved))  # an evaluation leaves the run's own config in place
-    for package in PACKAGES:  # whose log lines the run's log shows
+        atomic_write(of_the_run, str(saved))  # an evaluation must not change the run's config file
+    for package in PACKAGES:  # their messages go into the run's log
         setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name=package)
     if cfg.train.tf32 is not None:
         torch.set_float32_matmul_precision("high" if cfg.train.tf32 else "highest")

@@ -1,1 +1,1 @@
-"""Configs: finding them, building them, checking their values."""
+"""Finds configs, builds them and checks their values."""

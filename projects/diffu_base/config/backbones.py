@@ -1,4 +1,4 @@
-"""Weights of pre-trained backbones, Swin backbones, and how a model tree takes one of them or any timm model.
+"""Addresses of pre-trained weights, Swin backbones, and functions that put a backbone into a model's config.
 
 `use_backbone(model, swin("tiny", image_size=224))`, or
 `use_backbone(model, L(TimmBackbone)(model_name="convnext_tiny.fb_in22k", pretrained=True))`.
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 
-# torchvision's own file for train.init_checkpoint: detectron2 has converted torchvision's R-50, but not its R-101.
+# torchvision's own file for train.init_checkpoint. detectron2 converted torchvision's R-50, but not its R-101.
 RESNET_101_WEIGHTS = "https://download.pytorch.org/models/resnet101-63fe2227.pth"
 
 # ImageNet-22k weights fine-tuned on ImageNet-1k, by the Swin authors.
@@ -36,12 +36,12 @@ SWIN_WINDOWS = {224: 7, 384: 12}
 
 
 def swin(size: str, *, image_size: int, drop_path_rate: float | None = None) -> DictConfig:
-    """A Swin with the published proportions, whose last three stages give maps.
+    """A Swin of a published size, whose last three stages give maps.
 
     Args:
         size: "tiny", "small", "base" or "large".
-        image_size: side of the images of its pre-training, 224 or 384 pixels; it settles the window.
-        drop_path_rate: of the last block, those before it have less; None takes the published one.
+        image_size: side of the images of its pre-training, 224 or 384 pixels; the window's size depends on it.
+        drop_path_rate: that of the last block, see `SwinTransformer`; None takes the published one.
 
     Raises:
         ValueError: there is no such size.
@@ -63,7 +63,7 @@ def swin(size: str, *, image_size: int, drop_path_rate: float | None = None) -> 
 
 
 def use_backbone(model: DictConfig, backbone: DictConfig) -> None:
-    """Put `backbone` into `model`, and all its maps, finest first, into the neck."""
+    """Put `backbone` into `model`, and let the neck take all of its maps, finest first."""
     sketch = copy.deepcopy(backbone)
     if "pretrained" in sketch:
         sketch.pretrained = False  # only the shapes of its maps are needed, so no weights are downloaded

@@ -1,4 +1,4 @@
-"""Reading the config of a run: overrides applied, values checked, device decided, before anything runs."""
+"""Reads the config of a run, checks its values and chooses the device before anything runs."""
 
 import difflib
 import logging
@@ -25,7 +25,7 @@ PARTS = ("train", "model", "dataloader", "optimizer", "lr_multiplier")
 
 
 def load_config(config_file: str, overrides: Sequence[str] = (), *, num_gpus: int) -> DictConfig:
-    """The config of a run with its overrides applied, its values checked and its device decided.
+    """Read the config of a run: apply the overrides, check the values and choose the device.
 
     Args:
         config_file: a name or a path, see `get_config`.
@@ -54,7 +54,7 @@ def check_config(cfg: DictConfig) -> None:
             raise ValueError(f"the config has no {key!r}; it has {', '.join(map(str, cfg.keys()))}")
     values = plain_values(cfg)
     problems = wrong_values(values)
-    # A value that is wrong is so in all places that take it from there; it is told once, where it can be changed.
+    # Interpolations copy a wrong value to other keys. The error names only the key at which the value is set.
     own = {key: problem for key, problem in problems.items() if interpolation_at(cfg, key) is None}
     known = {_value(problem) for problem in own.values()}
     told = own | {key: problem for key, problem in problems.items() if _value(problem) not in known}
@@ -66,7 +66,7 @@ def check_config(cfg: DictConfig) -> None:
 
 
 def wrong_values(values: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with the plain values of a run, by the key; see `Options.problems`."""
+    """The problems of the plain values of a run: key -> what is wrong, see `Options.problems`."""
     problems = RunOptions.problems(values, "")
     for key, call in find_calls(values):
         try:
@@ -86,7 +86,7 @@ def _value(problem: str) -> str:
 
 
 def unread_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    """A line for every key in the plain values of a run that nothing reads, where options say what is read."""
+    """A line for every key that nothing reads, in those parts of a run's plain values that options describe."""
     yield from RunOptions.unread_in_parts(values, "")
     for key, call in find_calls(values):
         options = options_of(call["_target_"])
@@ -108,7 +108,7 @@ def resolve_device(device: str, *, num_gpus: int) -> str:
     """The torch device of ``train.device``; with ``--num-gpus 0`` it is the CPU.
 
     Raises:
-        ValueError: CUDA is asked for and not there.
+        ValueError: CUDA is asked for but not available.
     """
     if num_gpus == 0 or device == "cpu":
         return "cpu"
@@ -120,16 +120,17 @@ def resolve_device(device: str, *, num_gpus: int) -> str:
 
 
 def check_data(cfg: DictConfig, *, training: bool) -> None:
-    """Check that the data of a run fit its model, and that there is something to evaluate on, before anything that
-    takes time: ``cfg.data_check`` runs, where the config has one.
+    """Check that the data of a run fit its model and that the run can be evaluated, before anything slow starts.
+
+    If the config has a ``data_check``, it is called.
 
     Args:
         training: False leaves out the training data.
 
     Raises:
-        ValueError: the number of classes is not that of the data, the report of what is wrong with the data, or the
-            evaluation will not report ``train.checkpointer.best_metric``.
-        FileNotFoundError: the data to evaluate on are not there.
+        ValueError: the number of classes is not that of the data, the data have faults (the error is the report), or
+            the evaluation will not report ``train.checkpointer.best_metric``.
+        FileNotFoundError: the data to evaluate on do not exist.
     """
     values = plain_values(cfg)
     for count in (registered_classes, classes_of_own_data):
@@ -140,7 +141,7 @@ def check_data(cfg: DictConfig, *, training: bool) -> None:
         instantiate(cfg.data_check)
     if training:
         _check_batch(values)
-    # The evaluator refuses what it cannot evaluate now, not thousands of iterations later.
+    # If the evaluator cannot work, it raises its error here, not after thousands of iterations.
     evaluator: Any = instantiate(cfg.dataloader.evaluator) if "evaluator" in cfg.dataloader else None
     options = TrainOptions.of(cfg)
     best_metric = options.checkpointer.best_metric
@@ -149,7 +150,7 @@ def check_data(cfg: DictConfig, *, training: bool) -> None:
 
 
 def _check_batch(values: Mapping[str, Any]) -> None:
-    """Check that a batch can be dealt out to the processes of the run, and cut into its passes."""
+    """Check that a batch can be divided among the processes, and each share into the accumulation steps."""
     size = values["dataloader"].get("train", {}).get("total_batch_size")
     if not isinstance(size, int):
         return

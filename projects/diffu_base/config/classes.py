@@ -1,4 +1,4 @@
-"""Whether a model has as many classes as its data."""
+"""Checks that a model has as many classes as its data."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from .options.base import is_call
 from .options.catalog import options_of
 from .options.data import DatasetDictsOptions, RegisterOptions
 
-# From what a config has in the place of a data set's name to its number of classes; None: not known.
+# Takes what a config gives as a data set's name; returns the number of classes, or None if it is unknown.
 CountClasses = Callable[[Any], int | None]
 
 
@@ -25,7 +25,7 @@ def registered_classes(name: Any) -> int | None:
 
 
 def classes_of_own_data(name: Any) -> int | None:
-    """The number of categories of the class file of own data; reads it."""
+    """Read the class file of a user's own data and return its number of categories."""
     if not is_call(name) or options_of(name["_target_"]) is not RegisterOptions:
         return None
     class_file = name.get("files", {}).get("class_file")

@@ -13,7 +13,7 @@ from layers_diffu_detr.postprocess import ClassWiseNMS
 
 
 def add_diffusion(model: DictConfig) -> None:
-    """Fill the slots of diffusion in `model`: the forward process, its queries, the sampler, the timestep."""
+    """Fill those slots of `model` that make a diffusion model: forward process, queries, sampler, timestep."""
     model.diffusion = L(GaussianDiffusion)(
         betas=L(cosine_betas)(num_timesteps=100), signal_scale=2.0, noise=L(GaussianNoise)()
     )

@@ -31,7 +31,7 @@ def get_config(name: str, *overrides: str) -> DictConfig:
         overrides: `key=value`, as on the command line of tools/train_net.py.
 
     Returns:
-        A config of its own: changing it changes no other.
+        A new config; changing it changes no other.
 
     Raises:
         ValueError: there is no such config, several have this name, or an override does not fit the config.
@@ -41,9 +41,7 @@ def get_config(name: str, *overrides: str) -> DictConfig:
     try:
         cfg = LazyConfig.load(str(path))
     finally:
-        builtins.__import__ = (
-            original_import  # LazyConfig replaces it and does not put it back if the config file raises
-        )
+        builtins.__import__ = original_import  # LazyConfig leaves its own there if the file raises
     return apply_overrides(cfg, overrides)
 
 
@@ -86,8 +84,10 @@ def _catalog() -> Iterator[tuple[str, Path]]:
 
 
 def _without_folders_of_the_checkout(name: str) -> str:
-    """`projects/diffu_dino/configs/demo/digits.py` -> `diffu_dino/demo/digits`, so that a path of the checkout is a
-    name everywhere; other names lose their `.py` alone."""
+    """Turn a path of the checkout into a config's name; from any other name, only remove `.py`.
+
+    For example, `projects/diffu_dino/configs/demo/digits.py` becomes `diffu_dino/demo/digits`.
+    """
     parts = Path(name.removesuffix(".py")).parts
     if parts[:1] == ("projects",) and parts[2:3] == ("configs",):
         parts = (parts[1], *parts[3:])
@@ -110,7 +110,7 @@ def _existing(path: Path) -> Path | None:
 
 
 def _near(name: str) -> list[str]:
-    """The configs' names that resemble `name` most, in whole or in their last part."""
+    """The names of the configs that resemble `name` most, as a whole or in the last part."""
     names = config_names()
     by_file = {known.rpartition("/")[2]: known for known in names}
     files = difflib.get_close_matches(name.rpartition("/")[2], by_file, n=3, cutoff=0.5)

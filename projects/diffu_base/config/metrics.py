@@ -1,4 +1,4 @@
-"""Whether an evaluation reports the metric by which a run keeps its best weights."""
+"""Checks that an evaluation reports the metric by which a run keeps its best weights."""
 
 import difflib
 from collections.abc import Callable, Iterable
@@ -20,7 +20,7 @@ def check_best_metric(best_metric: str, metric_names: MetricNames, *, model: Any
     Args:
         best_metric: such as "bbox/AP".
         metric_names: what the evaluator reports.
-        model: of the config; where options do not explain it, it is not known whether it predicts masks.
+        model: the config's; if no options describe it, it is unknown whether it predicts masks.
         ema: tells whether two sets of weights are evaluated.
 
     Raises:

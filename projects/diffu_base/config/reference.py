@@ -30,11 +30,11 @@ Everything that a config can set: its type, its default and what it does. An opt
 `projects/diffu_base/config/options/`.
 """
 _WIDEST_VALUE = 60
-_SETTING, _KIND = 60, 24  # columns; what is longer moves the rest of its line
+_SETTING, _KIND = 60, 24  # widths of columns; a longer entry moves the rest of its line
 
 
 class Entry(NamedTuple):
-    """A key of a config with its value, and what the option that explains it says, if one does."""
+    """A key of a config with its value and, if an option explains it, its type and its sentence."""
 
     key: str
     value: Any
@@ -44,10 +44,11 @@ class Entry(NamedTuple):
 
 
 def describe(cfg: DictConfig) -> str:
-    """Every key of the config, a line each: `key = value`, its type and a sentence.
+    """Describe every key of the config in a line: `key = value`, its type and a sentence.
 
-    Behind a value that an interpolation gives stands the interpolation; what is inside of such a value is left out. A
-    part of a config may lack what its interpolations lead to; they then stand in the values' place.
+    If an interpolation gives a value, the interpolation follows it in brackets, and what is inside the value is left
+    out. A part of a config may lack the keys that its interpolations name; the lines then have the interpolations as
+    values.
     """
     return "\n".join(_lines(cfg))
 
@@ -71,7 +72,7 @@ def _values(cfg: DictConfig) -> dict[str, Any]:
 
 
 def explain(values: Mapping[str, Any], key: str = "", options: type[Options] | None = RunOptions) -> Iterator[Entry]:
-    """What the plain `values` under `key` are, and what is inside of them."""
+    """Explain the plain `values` under `key`, and everything inside them."""
     for name, value in values.items():
         if name == "_target_":
             continue
@@ -115,7 +116,7 @@ def reference() -> str:
 
 
 def _topic(topic: Any) -> Iterator[str]:
-    """The options of a module, in its order, under the first line of its docstring."""
+    """The sections of a module's options, in its order, after a title from its docstring."""
     yield f"## {inspect.cleandoc(topic.__doc__).partition('. ')[0].splitlines()[0].removesuffix('.')}\n"
     for options in vars(topic).values():
         if isinstance(options, type) and options.__module__ == topic.__name__ and options in _TITLES:
@@ -136,7 +137,7 @@ def _section(options: type[Options]) -> str:
 
 
 def _rows(options: type[Options], owner: type[Options], like: type[Options] | None, prefix: str) -> Iterator[str]:
-    """The rows of a section's table; what `like` says already is left out."""
+    """The rows of a section's table. Options that `like` also has are left out."""
     for key in _own_first(options):
         field, part = options.model_fields[key], options.part(key)
         if like is not None and key in like.model_fields and _same(field, like.model_fields[key]):
@@ -149,7 +150,7 @@ def _rows(options: type[Options], owner: type[Options], like: type[Options] | No
 
 
 def _own_first(options: type[Options]) -> list[str]:
-    """The keys of `options`; what they have beyond the options that they build on comes first."""
+    """The keys of `options`. Those that its base classes lack come first."""
     classes = [each for each in options.__mro__ if issubclass(each, Options)]
     names = (name for each in classes for name in vars(each).get("__annotations__", {}))
     return [name for name in dict.fromkeys(names) if name in options.model_fields]
@@ -160,7 +161,7 @@ def _same(field: FieldInfo, other: FieldInfo) -> bool:
 
 
 def _linked(text: str, options: type[Options]) -> str:
-    """`text`, in which the names of what other options explain lead to their sections."""
+    """`text` with a link at each name of a function or class that has a section of its own."""
 
     def link(match: re.Match[str]) -> str:
         name = match[1]
@@ -169,7 +170,7 @@ def _linked(text: str, options: type[Options]) -> str:
     return re.sub(r"`([\w.]+)`", link, text)
 
 
-# Of all options that have a section: its title.
+# Options that have a section -> its title.
 _TITLES: dict[type[Options], str] = {
     RunOptions: "Top level",
     **{part: key for key in RunOptions.model_fields if (part := RunOptions.part(key)) is not None},

@@ -28,7 +28,7 @@ STANDARD = {
 def multistep(
     max_iter: int, milestones: Sequence[int], *, warmup_iters: int = 0, gamma: float = 0.1, warmup_factor: float = 1e-3
 ) -> DictConfig:
-    """Linear warmup from ``warmup_factor``, then times ``gamma`` at every milestone.
+    """The rate rises linearly from ``warmup_factor``; every milestone then multiplies it by ``gamma``.
 
     Args:
         max_iter: iterations of the whole run; ``train.max_iter`` must be the same.
@@ -62,7 +62,7 @@ def set_schedule(cfg: DictConfig, max_iter: int, milestones: Sequence[int], **wa
 
 
 def set_coco_schedule(cfg: DictConfig, epochs: int) -> None:
-    """Let the run ``cfg`` take so many COCO epochs at batch 16, with one decay.
+    """Make the run ``cfg`` take `epochs` COCO epochs at batch 16, with one decay.
 
     Raises:
         ValueError: `epochs` is none of `COCO_DECAY_EPOCH`.
@@ -72,7 +72,7 @@ def set_coco_schedule(cfg: DictConfig, epochs: int) -> None:
 
 
 def set_lvis_schedule(cfg: DictConfig, epochs: int) -> None:
-    """Let the run ``cfg`` take so many LVIS epochs at batch 16, with one decay.
+    """Make the run ``cfg`` take `epochs` LVIS epochs at batch 16, with one decay.
 
     Raises:
         ValueError: `epochs` is none of `COCO_DECAY_EPOCH`.
@@ -82,7 +82,7 @@ def set_lvis_schedule(cfg: DictConfig, epochs: int) -> None:
 
 
 def set_v3det_schedule(cfg: DictConfig) -> None:
-    """Let the run ``cfg`` take 24 V3Det epochs at batch 8, with one decay after 20."""
+    """Make the run ``cfg`` take 24 V3Det epochs at batch 8, with one decay after 20."""
     set_schedule(cfg, V3DET_ITERS_24EP, [V3DET_ITERS_24EP * 20 // 24])
 
 

@@ -1,4 +1,4 @@
-"""Models made small, to be trained from scratch on two CPU cores."""
+"""Makes models so small that two CPU cores can train them from scratch."""
 
 from detectron2.config import LazyCall as L
 from detectron2.layers import ShapeSpec
@@ -29,7 +29,7 @@ def make_small(model: DictConfig) -> None:
     make_small_resnet(model.backbone)
     model.neck.input_shapes = {f"res{i}": ShapeSpec(channels=c) for i, c in ((3, 64), (4, 128), (5, 192))}
     model.embed_dim = 128
-    model.transformer.num_feature_levels = 3  # the maps of a fourth level would have 3 by 3 cells
+    model.transformer.num_feature_levels = 3  # a fourth level would have only 3 by 3 cells
     model.transformer.encoder.update(num_layers=2, feedforward_dim=256)
     model.transformer.decoder.update(num_layers=3, feedforward_dim=256)
     model.num_classes = 10

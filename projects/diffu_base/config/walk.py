@@ -1,4 +1,4 @@
-"""Going through a config: its values without interpolations, its LazyCalls."""
+"""Functions that go through a config: plain values, LazyCalls, interpolations."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from .options.base import is_call, join_key
 
 
 def plain_values(cfg: DictConfig) -> dict[str, Any]:
-    """The config as dicts and lists, its interpolations resolved, its objects as they are.
+    """The config as dicts and lists with its interpolations resolved. Other objects stay as they are.
 
     Raises:
         ValueError: an interpolation leads nowhere.
@@ -35,7 +35,7 @@ def find_calls(values: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, A
 
 
 def interpolation_at(cfg: DictConfig, key: str) -> tuple[str, str] | None:
-    """The interpolation that gives `key` its value, or gives one to something around it: its own key and its text."""
+    """The interpolation that sets `key` or a part of the config that contains `key`: its own key and its text."""
     node: Any = cfg
     path: list[str | int] = []
     for name in key.split("."):

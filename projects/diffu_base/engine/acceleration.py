@@ -1,4 +1,4 @@
-"""What makes a model faster or smaller in memory; names of weights stay, and outputs up to rounding."""
+"""Makes a built model faster or smaller in memory. Weights keep their names; outputs change by rounding only."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ def accelerate(
     activation_checkpointing: bool = False,
     compile_layers: bool = False,
 ) -> nn.Module:
-    """Fold the frozen norms of `model` into its convolutions and apply what is asked for, in place; returns the model.
+    """Fold `model`'s frozen norms into its convolutions and apply the options, all in place. Returns the model.
 
     Args:
         channels_last: convolutions' weights lie in memory as NHWC.
@@ -28,7 +28,7 @@ def accelerate(
         compile_layers: the transformer's layers go through `torch.compile`.
 
     Raises:
-        ValueError: checkpointing or compilation is asked of a model without layers for it.
+        ValueError: checkpointing or compilation is wanted, but the model has no layers that support it.
     """
     fold_frozen_norms(model)
     if channels_last:
@@ -66,12 +66,12 @@ class Checkpointed(nn.Module):
     """A layer that keeps its inputs only and computes its activations again in the backward pass."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As the layer's own."""
+        """Run the layer's own `forward` without keeping its activations."""
         return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
 
 
 def checkpoint_activations(layer: nn.Module) -> None:
-    """Make `layer` a `Checkpointed` one of its class, in place."""
+    """Change the class of `layer`, in place, to one that derives from `Checkpointed` and the old class."""
     kind = type(layer)
     layer.__class__ = type(f"Checkpointed{kind.__name__}", (Checkpointed, kind), {})
 
@@ -79,8 +79,8 @@ def checkpoint_activations(layer: nn.Module) -> None:
 class FoldedConv2d(Conv2d):
     """detectron2's convolution with a frozen norm, which scales the convolution's weight instead of its output.
 
-    The same function of the same parameters, gradients included, up to rounding. Scaling the weight is cheaper, since
-    a weight has far fewer numbers than an output.
+    It computes the same function of the same parameters, with the same gradients, up to rounding. Scaling the weight is
+    cheaper, because a weight has far fewer numbers than an output.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 import ctypes
 
-# The numbers of these options in glibc's malloc.h.
+# glibc's malloc.h gives these numbers to the options.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep freed memory for its next tensors; returns whether the C library can (glibc).
+    """Make this process keep freed memory for its next tensors. Returns whether that worked; it needs glibc.
 
     By default glibc returns large blocks to the system at once. The system then has to zero every page of the next
     tensor, which takes a good part of a detector's inference on a CPU.

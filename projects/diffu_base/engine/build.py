@@ -1,4 +1,4 @@
-"""Building what a run is made of from the parts of its config."""
+"""Builds the model, the optimizer and the loader of a run from its config."""
 
 import copy
 import logging
@@ -26,7 +26,7 @@ def build_model(
     activation_checkpointing: bool = False,
     compile_layers: bool = False,
 ) -> nn.Module:
-    """The model of the config `model` on `device`, accelerated, without weights loaded; see `accelerate`."""
+    """Build the model of the config `model` on `device` and `accelerate` it. No weights are loaded."""
     if torch.device(device).type == "cpu":
         keep_freed_memory()
     return accelerate(
@@ -38,7 +38,7 @@ def build_model(
 
 
 def new_model(model: DictConfig, options: TrainOptions) -> nn.Module:
-    """The model of the config `model`, where and how a run trains it."""
+    """Build the model of the config `model` with the device and the acceleration that a run's options ask for."""
     return build_model(
         model,
         options.device,
@@ -49,21 +49,21 @@ def new_model(model: DictConfig, options: TrainOptions) -> nn.Module:
 
 
 def build_optimizer(optimizer: DictConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer of the config `optimizer` over `model`, which its `params` receive as `params.model`."""
+    """Build the optimizer of the config `optimizer`. The function in its `params` gets `model` as an argument."""
     config = copy.deepcopy(optimizer)
     config.params.model = model
     built = instantiate(config)
     for group in [built.defaults, *built.param_groups]:
         for key, value in group.items():
-            if isinstance(value, ListConfig):  # such as betas. A checkpoint can be loaded only if it holds plain values
+            if isinstance(value, ListConfig):  # e.g. betas; a checkpoint must hold plain values
                 group[key] = tuple(value)
     return built
 
 
 def build_loader(loader: DictConfig, *, seed: int, start_iter: int) -> Any:
-    """The training loader of the config `loader`, continuing after `start_iter` batches.
+    """Build the training loader of the config `loader`, which continues after `start_iter` batches.
 
-    A loader that knows `seed` gets the run's added to its own.
+    If the loader has a `seed`, the run's seed is added to it.
     """
     config = copy.deepcopy(loader)
     if "seed" in config:
@@ -76,7 +76,7 @@ def build_loader(loader: DictConfig, *, seed: int, start_iter: int) -> Any:
 
 
 def wrap_ddp(model: nn.Module, options: DdpOptions) -> nn.Module:
-    """The model inside DistributedDataParallel where there are several processes."""
+    """Wrap the model in DistributedDataParallel if there are several processes."""
     arguments: dict[str, Any] = options.model_dump()
     if next(model.parameters()).device.type == "cpu":
         arguments["device_ids"] = None

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written atomically, pruned, and enough to continue exactly."""
+"""Checkpoints of a run. They are written atomically, and a run continues exactly from one; old ones are deleted."""
 
 import glob
 import os
@@ -43,7 +43,7 @@ def atomic_save(state: dict[str, Any], path: str) -> None:
 
 
 def atomic_write(text: str, path: str) -> None:
-    """Write a small text file in one piece."""
+    """Write a small text file atomically: at `path` lies either the old file or the whole new one."""
     temporary = f"{path}.{os.getpid()}.part"
     with open(temporary, "w") as file:
         file.write(text)
@@ -58,7 +58,7 @@ class RunCheckpointer(DetectionCheckpointer):
     Args:
         model: the model, possibly inside DistributedDataParallel.
         save_dir: the run's output folder.
-        max_to_keep: periodic checkpoints kept, the newest; None keeps all.
+        max_to_keep: how many of the newest periodic checkpoints are kept; None keeps all.
         extra: plain values that every checkpoint carries.
         checkpointables: name -> object with ``state_dict`` and ``load_state_dict``.
     """
@@ -77,7 +77,8 @@ class RunCheckpointer(DetectionCheckpointer):
         self.extra = extra or {}
 
     def save(self, name: str, **extra: Any) -> None:
-        """Write ``name.pth``, then point ``last_checkpoint`` at it, then prune. All ranks call this together."""
+        """Write ``name.pth``, then make ``last_checkpoint`` name it, then delete old checkpoints. All ranks call this
+        together."""
         streams = comm.gather(rng_state())
         if not self.save_to_disk:
             return
@@ -91,7 +92,7 @@ class RunCheckpointer(DetectionCheckpointer):
         self._prune()
 
     def save_weights(self, name: str, **extra: Any) -> None:
-        """Write ``name.pth`` with the weights (and their average) alone; ``last_checkpoint`` stays."""
+        """Write ``name.pth`` with only the weights and their average; ``last_checkpoint`` does not change."""
         if not self.save_to_disk:
             return
         state: dict[str, Any] = {"model": self.model.state_dict(), **extra}
@@ -102,14 +103,14 @@ class RunCheckpointer(DetectionCheckpointer):
         atomic_save(state, path)
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Point ``last_checkpoint`` at a file of ``save_dir``, in one piece."""
+        """Make ``last_checkpoint`` name a file of ``save_dir``. The change is atomic."""
         atomic_write(last_filename_basename, os.path.join(self.save_dir, POINTER))
 
     def restore(self, state: dict[str, Any]) -> dict[str, Any]:
-        """Put a checkpoint of :func:`load_last` into the model and every checkpointable.
+        """Load a checkpoint, as :func:`load_last` returns it, into the model and every checkpointable.
 
         Returns:
-            What is left: extras and ``rng_streams``.
+            The rest of the checkpoint: extras and ``rng_streams``.
 
         Raises:
             ValueError: the checkpoint lacks a checkpointable of this run, such as ``ema_state``.

@@ -1,4 +1,4 @@
-"""Starting processes: detectron2's ``launch`` or torchrun, with the same process groups in the end."""
+"""Starts processes by detectron2's ``launch`` or under torchrun. Both ways make the same process groups."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from detectron2.engine import launch
 from detectron2.utils import comm
 
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-TIMEOUT = timedelta(minutes=30)  # so long the other ranks wait while a slow one evaluates
+TIMEOUT = timedelta(minutes=30)  # how long the other ranks wait for one that evaluates
 
 
 def started_by_torchrun(environ: Mapping[str, str] = os.environ) -> bool:
@@ -47,7 +47,7 @@ def run(main: Callable[[argparse.Namespace], object], args: argparse.Namespace) 
 
 
 def check_process_counts(args: argparse.Namespace) -> None:
-    """Refuse process counts before processes are started.
+    """Check the process counts before any process is started.
 
     Raises:
         ValueError: naming the argument, its value and what is allowed.
@@ -92,7 +92,7 @@ def create_local_group(local_size: int) -> None:
     if hasattr(comm, "create_local_process_group"):
         comm.create_local_process_group(local_size)
         return
-    # detectron2 v0.6 makes this group nowhere but in its own launch
+    # detectron2 v0.6 makes this group only in its own launch
     machine = comm.get_rank() // local_size
     for first in range(0, comm.get_world_size(), local_size):
         group = dist.new_group(list(range(first, first + local_size)))

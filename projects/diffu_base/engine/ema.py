@@ -23,7 +23,7 @@ def named_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 class EMAState:
-    """The averaged weights, name -> tensor; a checkpointable, saved as ``ema_state`` as in detrex's checkpoints.
+    """The averaged weights, name -> tensor. Checkpoints hold them as ``ema_state``, as detrex's do.
 
     Args:
         model: its current weights are the start of the average.
@@ -48,7 +48,7 @@ class EMAState:
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
-        """Inside, the model has the averaged weights; afterwards, also after an error, its own again."""
+        """A context in which the model has the averaged weights. It always ends with the model's own weights."""
         self._swap(model)
         try:
             yield
@@ -69,10 +69,10 @@ class EMAState:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Continue an average.
+        """Continue a saved average.
 
         Raises:
-            ValueError: names or shapes that are not this model's.
+            ValueError: names or shapes differ from this model's.
         """
         missing = sorted(self.state.keys() - state.keys())
         wrong = [n for n in self.state.keys() & state.keys() if self.state[n].shape != state[n].shape]

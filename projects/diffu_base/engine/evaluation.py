@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def local_path(path: str) -> str:
-    """A file on this machine for a path, ``detectron2://`` or ``https://`` address, downloaded when needed.
+    """Return the local file for a path or for a ``detectron2://`` or ``https://`` address, which is downloaded.
 
     Raises:
         ValueError: there is no such file.
@@ -79,7 +79,8 @@ def load_for_eval(model: nn.Module, path: str, *, averaged: bool) -> None:
 
 
 def model_to_evaluate(model: DictConfig, options: TrainOptions) -> nn.Module:
-    """The model of the config `model` with the weights that a run with these options evaluates, in evaluation mode.
+    """Build the model of the config `model` in evaluation mode, with the weights that a run with these options
+    evaluates.
 
     Raises:
         ValueError: see `load_for_eval`.
@@ -90,15 +91,15 @@ def model_to_evaluate(model: DictConfig, options: TrainOptions) -> nn.Module:
 
 
 def evaluate(model: nn.Module, dataloader: DictConfig, *, dtype: torch.dtype | None = None) -> Results:
-    """Run `dataloader.evaluator` over `dataloader.test`; the random streams are left as they were.
+    """Evaluate the model on `dataloader.test` by `dataloader.evaluator`. Random generators keep their states.
 
-    All ranks call this together. `dataloader.test_time_augmentation`, where there is one, wraps the model.
+    All ranks call this together. If there is a `dataloader.test_time_augmentation`, it wraps the model.
 
     Args:
         dtype: the type of autocast; None for float32.
 
     Returns:
-        detectron2's results, task -> metric -> value; empty beyond rank 0.
+        detectron2's results, task -> metric -> value; empty on all ranks but 0.
 
     Raises:
         ValueError: there is no `test` or no `evaluator`.
@@ -125,7 +126,7 @@ def _augmented(model: nn.Module, dataloader: DictConfig) -> nn.Module:
 
 @torch.no_grad()
 def share_buffers(model: nn.Module) -> None:
-    """Give every rank the buffers of rank 0, such as batch norm's statistics: what checkpoints hold is evaluated."""
+    """Copy rank 0's buffers, such as batch norm's statistics, to all ranks: checkpoints hold those of rank 0."""
     if comm.get_world_size() > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
@@ -139,13 +140,14 @@ def evaluate_in_training(
     averages_first: bool,
     both: bool,
 ) -> Results:
-    """Evaluate the weights that ``--eval-only`` would, and with `both` the others too.
+    """Evaluate the weights that ``--eval-only`` would evaluate, and with `both` also the others.
 
-    The others' tasks are called ``bbox_raw`` (or ``bbox_ema``) beside ``bbox``.
+    Of the averaged and the plain weights, the others are those that ``--eval-only`` would leave out. Their tasks are
+    called ``bbox_raw`` if they are the plain ones, ``bbox_ema`` if they are the averages.
 
     Args:
         evaluate_model: evaluates the weights that `model` has.
-        averages_first: ``--eval-only`` evaluates the averaged weights.
+        averages_first: whether ``--eval-only`` evaluates the averaged weights.
     """
     if ema is None:
         return evaluate_model()
@@ -167,7 +169,7 @@ class EvaluationInTraining:
 
     Args:
         ema: averages that may be evaluated too.
-        dataloader: see `evaluate`; without an `evaluator` there is nothing to do.
+        dataloader: see `evaluate`; without an `evaluator` nothing is evaluated.
         options: those of the run.
 
     Attributes:

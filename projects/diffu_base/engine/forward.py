@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 def forward_losses(model: nn.Module, part: Sequence[Any], amp_dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """Losses of a part of a batch, under autocast to ``amp_dtype`` unless that is None."""
+    """Compute the losses of a part of a batch, under autocast to ``amp_dtype`` unless that is None."""
     device_type = next(model.parameters()).device.type
     with torch.autocast(device_type, dtype=amp_dtype, enabled=amp_dtype is not None):
         return model(part)
 
 
 def split_batch(batch: Sequence[Any], parts: int) -> list[Sequence[Any]]:
-    """Cut a batch into equal runs of consecutive entries.
+    """Cut a batch into ``parts`` lists of equal length, in order.
 
     Raises:
-        ValueError: the batch does not divide.
+        ValueError: ``parts`` does not divide the length of the batch.
     """
     if parts == 1:
         return [batch]

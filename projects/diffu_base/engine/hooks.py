@@ -1,4 +1,4 @@
-"""Hooks of our own, beside detectron2's."""
+"""The hooks that this project adds to detectron2's."""
 
 import logging
 import math
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoint(HookBase):
-    """Saves every ``period`` iterations, after the last one, and when the run is being stopped."""
+    """Saves a checkpoint every ``period`` iterations, after the last one, and when a signal stops the run."""
 
     def __init__(self, checkpointer: RunCheckpointer, period: int) -> None:
         self.checkpointer = checkpointer
@@ -42,10 +42,11 @@ class Checkpoint(HookBase):
 
 
 class StopOnSignal(HookBase):
-    """Ends the run in order at SIGTERM or Ctrl-C: the iteration is finished and a checkpoint of it written.
+    """At SIGTERM or Ctrl-C, ends the run after the current iteration. :class:`Checkpoint` saves that iteration.
 
-    One rank's signal stops all ranks after the same iteration. Stands after :class:`Checkpoint` in the list of hooks.
-    Another Ctrl-C ends the process at once, after a pause: job schedulers and torchrun repeat the first signal.
+    A signal to one rank stops all ranks after the same iteration. In the list of hooks, this one must come after
+    :class:`Checkpoint`. Job schedulers and torchrun repeat the first signal, so further signals are ignored for PAUSE
+    seconds; after that, another Ctrl-C ends the process at once.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -53,7 +54,7 @@ class StopOnSignal(HookBase):
 
     def __init__(self) -> None:
         self._received: int = signal.SIGTERM
-        self._since = 0.0  # seconds, of the first signal
+        self._since = 0.0  # when the first signal came, in seconds
         self._previous: dict[signal.Signals, Any] = {}
 
     def before_train(self) -> None:
@@ -71,7 +72,7 @@ class StopOnSignal(HookBase):
 
     def after_step(self) -> None:
         if self.trainer.stopping and self.trainer.iter + 1 < self.trainer.max_iter:
-            comm.synchronize()  # otherwise torchrun kills rank 0 while it still writes, because another rank has ended
+            comm.synchronize()  # else another rank ends, and torchrun kills rank 0 while it still writes
             logger.info(f"Stopped after iteration {self.trainer.iter}; continue with --resume")
             raise SystemExit(128 + self._received)
 
@@ -81,7 +82,7 @@ class StopOnSignal(HookBase):
 
 
 class Evaluate(hooks.EvalHook):
-    """detectron2's EvalHook, which would evaluate even after a run that failed in its last iteration."""
+    """detectron2's EvalHook, except that it does not evaluate after a run that failed in its last iteration."""
 
     def after_train(self) -> None:
         self._eval_after_train = self.trainer.iter >= self.trainer.max_iter
@@ -89,9 +90,9 @@ class Evaluate(hooks.EvalHook):
 
 
 class KeepBest(HookBase):
-    """Keeps the weights of the best evaluation in ``model_best.pth``, across resumptions.
+    """Keeps the weights of the best evaluation in ``model_best.pth``, also over resumed runs.
 
-    Stands after :class:`Evaluate` in the list of hooks. The best value lives in the file itself.
+    In the list of hooks, this one must come after :class:`Evaluate`. The file also holds the best value.
 
     Args:
         metric: name of a scalar that the evaluation puts into the storage, such as "bbox/AP".
@@ -145,7 +146,7 @@ def build_hooks(
     evaluation: Callable[[], Results],
     options: TrainOptions,
 ) -> list[HookBase | None]:
-    """The run's hooks in their order."""
+    """Return the run's hooks, in the order in which the trainer calls them."""
     return [
         hooks.IterationTimer(),
         EMAHook(ema, model) if ema is not None else None,

@@ -1,4 +1,4 @@
-"""Losses of an iteration, averaged over ranks and brought to the host once."""
+"""The losses of an iteration, averaged over ranks and copied to the host once."""
 
 import math
 
@@ -9,13 +9,14 @@ from torch import Tensor
 
 
 class LossReport:
-    """One all-reduce and one copy to the host, both started at construction and awaited by :meth:`wait`.
+    """Averages losses over ranks and copies them to the host: the constructor starts both, :meth:`wait` ends them.
 
-    A NaN or infinity of any rank stays one in the average, so all ranks see it without a further message.
+    If a loss is not finite on one rank, its average is not finite either. All ranks therefore notice it without another
+    message.
 
     Args:
         losses: name -> scalar tensor; the same names on every rank, in any order.
-        extras: numbers of this rank that are averaged along.
+        extras: numbers of this rank that are averaged together with the losses.
 
     Attributes (after :meth:`wait`):
         local_losses: name -> value on this rank.
@@ -40,7 +41,7 @@ class LossReport:
             self._event.record()
 
     def wait(self) -> None:
-        """Block until the values are here; on CUDA the backward pass goes on meanwhile."""
+        """Wait until the values are on the host. On CUDA the backward pass goes on meanwhile."""
         if self._event is not None:
             self._event.synchronize()
         values = self._host.tolist()

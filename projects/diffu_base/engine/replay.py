@@ -1,4 +1,4 @@
-"""Saving the batch of a non-finite loss with all that its forward pass depends on, and running it again."""
+"""Saves the batch of a non-finite loss with everything that its forward pass depends on, and runs it again."""
 
 import os
 from collections import defaultdict
@@ -71,7 +71,7 @@ def replay(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Run a saved batch again, in one process and without an update.
 
-    Losses that are normalised over ranks differ by that factor when the run had several.
+    If the run had several ranks, losses that are divided by a mean over the ranks come out scaled.
 
     Args:
         path: file from :func:`save_replay`.

@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def resolve_seed(seed: int) -> int:
-    """``seed`` itself, or when it is negative one drawn by rank 0 that every rank shares."""
+    """Return ``seed`` or, if it is negative, a random seed. Rank 0 draws it, and all ranks get the same one."""
     if seed >= 0:
         return seed
-    drawn = secrets.randbelow(2**31)  # the operating system's randomness, which no earlier seed can repeat
+    drawn = secrets.randbelow(2**31)  # from the operating system, so that no earlier seeding determines it
     return comm.all_gather(drawn)[0]
 
 
@@ -39,12 +39,12 @@ def rng_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state()  # this state lies on the host, so nothing waits for the GPU
+        state["cuda"] = torch.cuda.get_rng_state()  # PyTorch has this state on the host: no wait for the GPU
     return state
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back what :func:`rng_state` returned."""
+    """Restore the states that :func:`rng_state` returned."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = state["numpy"]
@@ -56,7 +56,7 @@ def set_rng_state(state: dict[str, Any]) -> None:
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Restore every generator at the end, so that random numbers drawn inside change nothing outside."""
+    """A context that ends by restoring every generator, so that draws inside do not change later draws."""
     state = rng_state()
     try:
         yield
@@ -65,7 +65,7 @@ def preserved_rng() -> Iterator[None]:
 
 
 def stream_of_rank(streams: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """This rank's random state; None, with a warning, where the run had another number of processes."""
+    """This rank's random state; None, with a warning, if the saved run had another number of processes."""
     if len(streams) == comm.get_world_size():
         return streams[comm.get_rank()]
     logger.warning(

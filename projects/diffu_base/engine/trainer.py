@@ -20,10 +20,10 @@ from .rng import rng_state, set_rng_state
 class Trainer(TrainerBase):
     """detectron2's training loop around one optimizer step per iteration.
 
-    A batch is cut into ``accumulation_steps`` equal parts that run one after the other. Each part's loss counts
-    1 / accumulation_steps, so the gradient is the mean over the parts, as data parallel ranks average theirs: the
-    batch of an update is the loader's batch, whatever the number of parts or ranks. (A loss that normalises by the
-    boxes of its batch normalises per part.)
+    A batch is cut into ``accumulation_steps`` equal parts that run one after the other. Each part's loss is divided by
+    accumulation_steps, so the gradient is the mean over the parts, just as data parallel ranks average their gradients.
+    An update uses the whole batch of the loader, whatever the number of parts or ranks. (A loss that is divided by the
+    number of boxes is divided by the number in its part.)
 
     Args:
         model: maps a batch to a dict of scalar losses whose sum is minimised; every rank returns the same names.
@@ -58,13 +58,13 @@ class Trainer(TrainerBase):
         self.clip_grad = clip_grad
         self.accumulation_steps = accumulation_steps
         self.output_dir = output_dir
-        self.stop_requested = False  # set by this process, e.g. at a signal
+        self.stop_requested = False  # this process wants the run to end, e.g. after a signal
         self.stopping = False  # all processes have agreed that the run ends after this iteration
         self.resume_rng: dict[str, Any] | None = None
         self._batches: Iterator[Sequence[Any]] = iter(())
 
     def before_train(self) -> None:
-        """Start the hooks and the loader, then put the random streams where the checkpoint had them."""
+        """Start the hooks and the loader, then restore the random states of the checkpoint."""
         super().before_train()
         self._batches = iter(self.data_loader)
         if self.resume_rng is not None:
@@ -88,7 +88,7 @@ class Trainer(TrainerBase):
                 for name, loss in losses.items():
                     sums[name] = sums.get(name, 0) + loss.detach().float() / len(parts)
                 if is_last:
-                    # The losses travel to the host while the backward pass runs.
+                    # The losses are copied to the host while the backward pass runs.
                     report = LossReport(sums, data_time=data_time, stop=float(self.stop_requested))
                 total = functools.reduce(torch.add, losses.values())
                 self.grad_scaler.scale(total / len(parts)).backward()
@@ -103,8 +103,8 @@ class Trainer(TrainerBase):
         start = time.perf_counter()
         if self.iter == self.start_iter:
             # A loader draws a number from torch's generator when it starts. A resumed run starts its loader at another
-            # iteration than the first run did. The generator is therefore put back after the draw, so that the model's
-            # random numbers stay the same.
+            # iteration than the first run did. The generator's state is therefore restored after the draw, so that the
+            # model's random numbers stay the same.
             state = torch.get_rng_state()
             batch = next(self._batches)
             torch.set_rng_state(state)
@@ -145,7 +145,7 @@ class Trainer(TrainerBase):
         raise FloatingPointError(message)
 
     def state_dict(self) -> dict[str, Any]:
-        """Iteration, optimizer and scaler; the model is the checkpointer's."""
+        """Iteration, optimizer and scaler. The checkpointer saves the model."""
         state = super().state_dict()
         state["optimizer"] = self.optimizer.state_dict()
         state["grad_scaler"] = self.grad_scaler.state_dict()

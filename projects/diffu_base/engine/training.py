@@ -26,11 +26,11 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
         resumed: checkpoint to continue from, see `load_last`; None starts a new run.
 
     Returns:
-        Results of the last evaluation; empty beyond rank 0 and where the config evaluates nothing.
+        Results of the last evaluation; empty on all ranks but 0, and if the config evaluates nothing.
     """
     options = TrainOptions.of(cfg)
     start_iter = 0 if resumed is None else resumed["iteration"] + 1
-    seed_everything(options.seed)  # the same on every rank: equal initial weights
+    seed_everything(options.seed)  # every rank has the same seed, so initial weights are equal
     model = new_model(cfg.model, options)
     if resumed is None and options.init_checkpoint:
         load_weights(model, local_path(options.init_checkpoint))

@@ -1,4 +1,4 @@
-"""Weights & Biases, on request."""
+"""A writer that sends scalars to Weights & Biases."""
 
 from typing import Any
 

@@ -19,12 +19,12 @@ class Options(BaseModel):
     @field_validator("*", mode="wrap")
     @classmethod
     def _let_calls_pass(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-        """What a LazyCall will give is not known before it is called."""
+        """Let every LazyCall pass, because what it returns is unknown before it is called."""
         return value if is_call(value) else check(value)
 
     @classmethod
     def read(cls, values: DictConfig | Mapping[str, Any], prefix: str) -> Self:
-        """The options in `values`; keys that are no options are left out.
+        """Read the options in `values`. Keys that are no options are ignored.
 
         Args:
             values: a part of a config; interpolations are resolved.
@@ -42,7 +42,7 @@ class Options(BaseModel):
 
     @classmethod
     def problems(cls, values: Mapping[str, Any], prefix: str) -> dict[str, str]:
-        """What is wrong with `values` (plain, as `prefix` has them), by the key: "is 0; ...", "is missing"."""
+        """The problems of the plain `values` under `prefix`: key -> what is wrong ("is 0; ...", "is missing")."""
         try:
             cls.model_validate(values)
         except ValidationError as error:
@@ -60,7 +60,7 @@ class Options(BaseModel):
 
     @classmethod
     def unread_in_parts(cls, values: Mapping[str, Any], prefix: str) -> Iterator[str]:
-        """As `unread`, of the parts of these options alone."""
+        """Like `unread`, but only for the parts inside `values`, not for its own keys."""
         for key in cls.model_fields:
             part, value = cls.part(key), values.get(key)
             if part is not None and isinstance(value, Mapping):
@@ -68,7 +68,7 @@ class Options(BaseModel):
 
     @classmethod
     def part(cls, key: str) -> "type[Options] | None":
-        """The options under `key`, where they are a part of these."""
+        """The class of the options under `key`, if `key` holds a part of these options."""
         annotation = cls.model_fields[key].annotation if key in cls.model_fields else None
         kinds = (annotation, *get_args(annotation))
         return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options)), None)
@@ -90,12 +90,12 @@ def join_key(prefix: str, *parts: str | int) -> str:
 
 
 def conflict(key: str, value: Any, allowed: str) -> PydanticCustomError:
-    """What a check of several values together raises: `value` of `key` is none of what the other values allow."""
+    """The error of a check that compares values: the other values do not allow `value` at `key`."""
     return PydanticCustomError(_CONFLICT, "{allowed}", {"key": key, "value": value, "allowed": allowed})
 
 
 def _messages(error: ValidationError, values: Any, prefix: str) -> dict[str, str]:
-    """pydantic's error in the config's terms: what is wrong with each key, without the key."""
+    """Translate pydantic's error: key of the config -> what is wrong with it."""
     rules: dict[str, list[str]] = {}
     inputs: dict[str, Any] = {}
     for detail in error.errors():
@@ -104,13 +104,13 @@ def _messages(error: ValidationError, values: Any, prefix: str) -> dict[str, str
         key = join_key(prefix, *path, *filter(None, [context.get("key")]))
         rules.setdefault(key, []).append(_rule(detail))
         inputs[key] = context.get("value", detail["input"])
-    # Of a value that may have one of several types, the error that lies deepest tells most.
+    # If several types are allowed, pydantic reports an error for each. The one that lies deepest tells most.
     deepest = {key for key in rules if not any(other.startswith(f"{key}.") for other in rules)}
     return {key: _with_value(inputs[key], rules[key]) for key in rules if key in deepest}
 
 
 def _path(location: tuple[str | int, ...], values: Any, *, missing: bool) -> list[str | int]:
-    """pydantic's location without its names of the types of a union, which are no keys."""
+    """pydantic's location of an error, without the names of a union's types, which are no keys of the config."""
     path: list[str | int] = []
     for position, step in enumerate(location):
         is_key = step in values if isinstance(values, Mapping) else isinstance(values, list) and isinstance(step, int)

@@ -1,4 +1,4 @@
-"""All options, by topic and by the name of what they explain."""
+"""All options, by topic and by the name of the function or class that they explain."""
 
 import inspect
 from typing import Any
@@ -24,7 +24,7 @@ from . import (
 from .base import Options
 from .registry import EXPLAINED
 
-# In the order in which a reader meets them.
+# The reference has the topics in this order.
 TOPICS = (
     run,
     train,
@@ -45,7 +45,7 @@ _OURS = ("datasets_utils", "layers_diffu_detr", "projects")
 
 
 def name_of(target: Any) -> str:
-    """The dotted name of a LazyCall's target, which may be a name already, also one that packages shorten.
+    """The full dotted name of a LazyCall's target: a function, a class, or a name that may be shortened.
 
     Raises:
         ValueError: there is no such function or class.
@@ -58,12 +58,12 @@ def name_of(target: Any) -> str:
 
 
 def options_of(target: Any) -> type[Options] | None:
-    """The options that explain the arguments of `target`; None where nothing does. See `name_of` for the error."""
+    """The options that explain the arguments of `target`, or None if there are none. Raises as `name_of` does."""
     return EXPLAINED.get(name_of(target))
 
 
 def takes(target: Any, argument: str) -> bool:
-    """Whether `target`, which options explain, also takes an `argument` that is none of them."""
+    """Whether `target` also takes an `argument` that its options do not list."""
     name = name_of(target)
     if EXPLAINED[name].model_config.get("extra") == "allow":
         return True
@@ -76,5 +76,5 @@ def takes(target: Any, argument: str) -> bool:
 def _located(name: str) -> Any:
     try:
         return locate(name)
-    except Exception as error:  # whatever the import of a module raises
+    except Exception as error:  # importing a module may raise anything
         raise ValueError(f"there is no {name}: {error}") from error

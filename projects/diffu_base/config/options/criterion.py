@@ -1,4 +1,4 @@
-"""`model.criterion`: which predictions answer which objects, and what is lost."""
+"""`model.criterion`: the matching of predictions with objects, and the losses."""
 
 from typing import Self
 
@@ -181,7 +181,7 @@ class SimOTAMatcherOptions(CostOptions):
 
 
 class FocalShapeOptions(Options):
-    """What focal losses are told."""
+    """The options of focal losses."""
 
     alpha: Share = Field(0.25, description="Weight of objects; background has 1 - alpha.")
     gamma: NonNegative = Field(2.0, description="How little predictions count that are right already; 0: all the same.")

@@ -11,7 +11,7 @@ from .registry import explains
 
 
 class DetectorOptions(Options):
-    """What every detector is told."""
+    """The options of every detector."""
 
     predicts_masks: ClassVar[bool] = False
 
@@ -39,7 +39,7 @@ class DetectorOptions(Options):
 
     @model_validator(mode="after")
     def _check_passes(self) -> Self:
-        """The timesteps allow so many passes only; the sampler would say so in the first evaluation."""
+        """Check that there are timesteps for all passes. The sampler would only find out in the first evaluation."""
         num_steps, timesteps = _inside(self.sampler, "num_steps"), _inside(self.diffusion, "betas", "num_timesteps")
         if isinstance(num_steps, int) and isinstance(timesteps, int):
             last_time = _inside(self.sampler, "last_time")
@@ -50,7 +50,7 @@ class DetectorOptions(Options):
 
 
 def _inside(value: Any, *keys: str) -> Any:
-    """What stands under `keys` in the LazyCall `value`; None where nothing does."""
+    """The value under `keys` in the LazyCall `value`, or None if there is none."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value

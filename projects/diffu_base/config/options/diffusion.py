@@ -27,7 +27,7 @@ class GaussianDiffusionOptions(Options):
 
 
 class BetasOptions(Options):
-    """What every noise schedule is told."""
+    """The options of every noise schedule."""
 
     num_timesteps: Count = Field(description="Number of timesteps T, from a box almost free of noise to noise alone.")
 
@@ -41,7 +41,7 @@ class CosineBetasOptions(BetasOptions):
 
 
 class RangeOfBetasOptions(BetasOptions):
-    """What the schedules between two betas are told."""
+    """The options of schedules that rise from one beta to another."""
 
     start: float = Field(1e-4, gt=0, lt=1, description="Beta of the first timestep.")
     end: float = Field(2e-2, gt=0, lt=1, description="Beta of the last timestep.")
@@ -162,7 +162,7 @@ class FreshNoiseOptions(Options):
 
 @explains("layers_diffu_detr.ldm.ddim.TimeRenewal")
 class TimeRenewalOptions(Options):
-    """Renews queries whose confidence is at most t / T, t being the next timestep: fewer and fewer of them."""
+    """Renews queries whose confidence is at most t / T, where t is the next timestep, so fewer from pass to pass."""
 
 
 @explains("layers_diffu_detr.ldm.ddim.FixedRenewal")
@@ -179,7 +179,7 @@ class AllPassesOptions(Options):
 
 @explains("layers_diffu_detr.ldm.ddim.AllButLastPass")
 class AllButLastPassOptions(Options):
-    """The detections of all passes but the last count, as in the released DiffusionInst; of one pass, that one's."""
+    """The detections of all passes but the last count, as in the released DiffusionInst. A single pass counts."""
 
 
 @explains("layers_diffu_detr.ldm.ddim.LastPass")

@@ -9,7 +9,7 @@ from .registry import explains
 
 
 class EvaluatorOptions(Options):
-    """What both evaluators are told."""
+    """The options of both evaluators."""
 
     dataset_name: str | list[str] = Field(description="The name of the data set that `dataloader.test` loads.")
     backend: str

@@ -1,4 +1,4 @@
-"""Which options explain which function or class."""
+"""A registry of which options explain which function or class."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,7 +13,8 @@ EXPLAINED: dict[str, type[Options]] = {}
 def explains(target: str) -> Callable[[T], T]:
     """Declare that the decorated class has the arguments of `target`, the dotted name of a function or a class.
 
-    Of this project's own it has all arguments, of others those that matter to a detector; the rest may be set as well.
+    A class for this project's code lists all arguments. A class for other packages lists those that matter to a
+    detector; the rest may be set as well.
     """
 
     def register(options: T) -> T:

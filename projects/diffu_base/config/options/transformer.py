@@ -82,7 +82,7 @@ class DecoderOptions(LayersOptions):
 
 
 class EmbedDimOptions(Options):
-    """What is told the number of channels alone."""
+    """The number of channels, the only option."""
 
     embed_dim: Count = Field(description="Channels of every query.")
 
@@ -98,7 +98,7 @@ class PosTransOptions(EmbedDimOptions):
 
 
 class ConditioningOptions(Options):
-    """What both ways of conditioning are told."""
+    """The options of both ways of conditioning."""
 
     embed_dim: Count = Field(256, description="Channels of every query.")
     time_embed_dim: Count | None = Field(

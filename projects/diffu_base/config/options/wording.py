@@ -17,12 +17,12 @@ _PLURALS = {"integer": "integers", "number": "numbers", "text": "texts", "object
 
 
 def kind(field: FieldInfo) -> str:
-    """What an option may be, such as "integer ≥ 1" or "object or null"."""
+    """The type of an option in words, such as "integer ≥ 1" or "object or null"."""
     return _kind(field.annotation, field.metadata)
 
 
 def shown(value: Any) -> str:
-    """A value as YAML would have it; a LazyCall is the name of what it calls, an object that of its class."""
+    """A value as YAML writes it. A LazyCall becomes the name of what it calls, an object the name of its class."""
     if is_call(value):
         return short_name(name_of(value["_target_"]))
     if value is None or isinstance(value, bool):
