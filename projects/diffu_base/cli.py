@@ -4,6 +4,7 @@ A command imports what it needs when it runs: help, version and the installation
 """
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -128,10 +129,14 @@ def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
 def _config(args: argparse.Namespace) -> int:
     from .commands.config import list_configs, show_config
 
-    if args.name is None:
-        list_configs()
-    else:
-        show_config(args.name, args.opts)
+    try:
+        if args.name is None:
+            list_configs()
+        else:
+            show_config(args.name, args.opts)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `head` or a pager has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
     return 0
 
 

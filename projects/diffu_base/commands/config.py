@@ -16,7 +16,7 @@ def list_configs() -> None:
 
 
 def show_config(name: str, overrides: Sequence[str] = ()) -> None:
-    """Print every key of a config with its value, its type and what it does.
+    """Print every key of a config with its value, its type and what it does, a line each.
 
     Raises:
         ValueError: there is no such config, or an override does not fit it.

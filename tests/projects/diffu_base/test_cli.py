@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,10 +73,21 @@ def test_config_lists_every_name_with_what_it_is(capsys):
     assert any(line.endswith("DiffuDINO, ResNet-50, on your own data in COCO's format.") for line in lines)
 
 
-def test_config_shows_every_key_with_its_value(capsys):
-    assert ends("config", "diffu_dino/custom-r50-4scales", "model.num_queries=17") == 0
-    out = capsys.readouterr().out
-    assert "model.num_queries" in out and "17" in out and "train.max_iter" in out and "12000" in out
+def test_config_shows_every_key_with_its_value_type_and_sentence(capsys):
+    assert ends("config", "diffu_dino/custom-r50-4scales", "model.num_queries=17", "train.seed=3") == 0
+    lines = {line.split(" = ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["model.num_queries"].startswith("model.num_queries = 17 ")
+    assert re.fullmatch(r"train.seed = 3 +integer +Seed of all random numbers.*", lines["train.seed"])
+
+
+def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
+    command = [sys.executable, "-m", "projects.diffu_base.cli", "config", "common/train"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert "Broken" not in process.stderr.read() and process.wait(60) == 0
 
 
 @pytest.mark.parametrize("arguments", [("diffu_dino/custom",), ("common/train", "train.max_itr=3")])
