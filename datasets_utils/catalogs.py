@@ -159,7 +159,7 @@ def register_on_import(*data_sets: DataSet, call: str) -> None:
 def _register(data_set: DataSet) -> None:
     name = data_set.name
     if name in DatasetCatalog and name in _registered and _registered[name].data_set.metadata == data_set.metadata:
-        return  # The same again: loading the data set may have added to its metadata, which stays.
+        return  # Nothing is new. The metadata stay, as loading may have added to them.
     for catalog in (DatasetCatalog, MetadataCatalog):
         if name in catalog:
             catalog.remove(name)
@@ -173,7 +173,7 @@ def _is_free(name: str) -> bool:
     if name in DatasetCatalog and (ours is None or DatasetCatalog[name] is not ours.data_set.load):
         return False
     if name in MetadataCatalog and (ours is None or MetadataCatalog[name] is not ours.metadata):
-        return vars(MetadataCatalog[name]).keys() <= {"name"}  # To ask for metadata makes an empty entry.
+        return vars(MetadataCatalog[name]).keys() <= {"name"}  # Looking up metadata creates an empty entry.
     return True
 
 

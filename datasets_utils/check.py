@@ -11,9 +11,10 @@ from PIL import Image
 from .check_report import NO_AREA, NO_ID, Report
 from .coco_file import LISTS, image_name, read_coco_file
 
-# The report does not mention boxes that reach up to this many pixels beyond the image: rounding makes COCO's own do so.
+# The report does not mention boxes that reach up to this many pixels beyond the image. Rounding makes COCO's own boxes
+# do so.
 BORDER = 1.0
-IMAGES_AT_ONCE = 4096  # so many images wait for the threads that read them
+IMAGES_AT_ONCE = 4096  # the number of images that wait for the threads that read them
 EXIF_ORIENTATION = 0x0112
 SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that swap height and width
 
@@ -180,7 +181,7 @@ def _decoded_size(path: str) -> tuple[int, int]:
     with Image.open(path) as image:
         width, height = image.size
         orientation = image.getexif().get(EXIF_ORIENTATION)
-        image.draft("RGB", (1, 1))  # Pillow decodes a JPEG at an eighth of its size, and still reads it to the end.
+        image.draft("RGB", (1, 1))  # saves time: a JPEG is decoded at an eighth of its size, but to its end
         image.load()
     return (height, width) if orientation in SIDEWAYS else (width, height)
 

@@ -32,7 +32,7 @@ NOTES = {
     NO_ID: "all are numbered anew",
     NO_AREA: "filled in: the box's area, 0",
 }
-EXAMPLES = 3  # so many examples of each kind are shown
+EXAMPLES = 3  # the number of examples that are shown of each kind
 
 
 @dataclass

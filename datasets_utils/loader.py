@@ -114,7 +114,7 @@ class ResumableBatchSampler(Sampler[list[tuple[int, int]]]):
 
 
 class _SeededItems(Dataset):
-    """Has for (position, index) the item `dataset[index]`, made while (seed, position) seeds the global generators."""
+    """The item at (position, index) is `dataset[index]`, made with global generators seeded by (seed, position)."""
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.dataset = dataset

@@ -45,7 +45,7 @@ def refine_boxes(delta: Tensor, reference_boxes: Tensor) -> Tensor:
 
 
 class LookForwardOnce:
-    """A layer's loss trains its own box head alone: no gradient reaches the boxes it is given (Deformable DETR)."""
+    """A layer's loss trains only its own box head: no gradient reaches the boxes it is given (Deformable DETR)."""
 
     def __call__(self, boxes: Tensor) -> Tensor:
         """A layer's refined boxes (B, Q, 4), as the next layer's prediction is to see them."""

@@ -1,8 +1,8 @@
 """Which tensor of a model each name in a checkpoint stands for.
 
-Three kinds of checkpoint have other names than the model: a detector's that others released, whose differences the
-model gives by a method `checkpoint_names()`; a backbone's pre-training, whose names the backbone gives by a method
-`pretrained_names()`; and torchvision's ResNets.
+Three kinds of checkpoint have other names than the model: detectors that others released, pre-trained backbones, and
+torchvision's ResNets. A model lists the differences to a released detector in its method `checkpoint_names()`. A
+backbone lists the names of its pre-training in its method `pretrained_names()`.
 """
 
 import re
@@ -16,7 +16,7 @@ from torch import nn
 BACKBONES = ("backbone.bottom_up.", "backbone.")
 # Parallel and compiled models put these in front of every name.
 _MODULE_PREFIXES = ("module.", "_orig_mod.")
-# A decoder lists the heads that its model has given it, so that the state dict has two names for each of their tensors.
+# The decoder also holds the model's heads, so the state dict has two names for each of their tensors.
 _DECODER_HEAD = re.compile(r"^transformer\.decoder\.(?=(?:class|bbox)_embed\.)")
 # Applied one after another, these turn torchvision's names for a ResNet into detectron2's.
 _TORCHVISION_RENAMES: tuple[tuple[re.Pattern, str | Callable[[re.Match], str]], ...] = (

@@ -1,9 +1,9 @@
-"""In how large pieces to compute a large tensor of which only a sum, a maximum or a threshold is kept."""
+"""Sizes of the pieces in which to compute a large tensor, if only its sum, maximum or threshold is kept."""
 
 import torch
 
-# Numbers in a piece. 4 MiB of float32 fit a CPU's cache, which makes it several times as fast; 64 MiB keep all of a
-# GPU's cores busy.
+# The numbers in a piece: 4 MiB of float32 fit a CPU's cache, where computing is several times as fast. 64 MiB keep all
+# of a GPU's cores busy.
 _ENTRIES_CPU = 2**20
 _ENTRIES = 2**24
 

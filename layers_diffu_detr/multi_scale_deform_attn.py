@@ -53,7 +53,7 @@ def deform_attn_pytorch(
 def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
     """Height and width of each level, as numbers.
 
-    Reading them waits for the GPU. All layers of a forward pass use the same tensor, so that only the first one waits.
+    Reading them waits for the GPU. All layers of a forward pass use the same tensor, so only the first layer waits.
     """
     return spatial_shapes.tolist()
 

@@ -18,7 +18,7 @@ class Layout(TypedDict):
 
 
 class Geometry(Layout):
-    """Where queries and tokens lie, in the keywords of `MultiScaleDeformableAttention.forward`."""
+    """The positions of queries and tokens: keyword arguments of `MultiScaleDeformableAttention.forward`."""
 
     reference_points: Tensor
 

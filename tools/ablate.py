@@ -12,8 +12,7 @@ the crowded and the sparse images apart.
 
 The tool writes into DIR ablation.json, ablation.md (the table) and ablation.png (a panel for each diffusion model; the
 baselines that the command line names after it are lines in its panel). It writes ablation.json after every evaluation.
-A command that was interrupted goes on where it was when it is given again, and a command with more models, rows or
-seeds only measures what is new.
+To continue an interrupted command, give it again. A command with more models, rows or seeds only measures what is new.
 """
 
 import argparse

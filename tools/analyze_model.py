@@ -4,13 +4,14 @@
     python tools/analyze_model.py --config-file CONFIG --num-images 100
     python tools/analyze_model.py --config-file CONFIG --gpus 8 [--tflops 5] [--size 704 940]
 
-The first counts for one image of a size, the second the mean over the first images of the config's test data set. One
-multiply-add counts as one FLOP, as fvcore and the papers count. Runs on the CPU; weights do not matter.
+The first command counts for one image of the given size. The second takes the mean over the first images of the
+config's test data set. One multiply-add counts as one FLOP, as fvcore and the papers count. The tool runs on the CPU
+and needs no weights.
 
---gpus estimates the hours that the config's schedule takes. Counted are the products of matrices in the forward and
-the backward pass of one image, of --size or the data set's first, with 10 objects. It is assumed that each GPU sustains
---tflops 10^12 operations per second (a multiply-add is two) and that nothing else takes time. tools/benchmark.py train
-measures on a GPU what a step takes there.
+--gpus estimates the hours that the config's schedule takes. The estimate counts the products of matrices in the forward
+and the backward pass of one image with 10 objects, of --size or of the data set's first image. It assumes that each GPU
+sustains --tflops 10^12 operations per second (a multiply-add is two) and that nothing else takes time.
+tools/benchmark.py train measures the time of a step on a GPU.
 """
 
 import argparse

@@ -1,14 +1,15 @@
-"""Measures inference and training steps: time by part, memory, and the distance from what matrix products take.
+"""Measures inference and training steps: time by part, memory, and how the time compares with that of matrix products.
 
     python tools/benchmark.py inference --config-file CONFIG [--steps 1 3 5] [--sizes 800x1333] [WORD ...]
     python tools/benchmark.py train --config-file CONFIG [--sizes 480x640 512x480] [WORD ...]
 
 A WORD is an override of the config (key=value) or a variable (DIFFU_DETR_DEFORM_ATTN=pytorch). ``--compare "WORD ..."``
-measures the variant A and the variant B, A with these words, in turn, A B A B, and tells whether both compute the same.
+adds a second variant: B is A with these words added. The tool measures the two alternately, A B A B, and tells whether
+both compute the same.
 
 Images are random, and so are weights, unless the words have train.init_checkpoint=FILE. Each variant has a process of
-its own. The spread is the distance of the quartiles. The floor is the time that the products of matrices alone take at
-the best rate that this machine shows.
+its own. In the table, the spread is the difference between the quartiles, and the floor is the time that the products
+of matrices alone take at the best rate that this machine shows.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python tools/benchmark_loader.py --config-file configs/common/data/coco_detr.py [--num-workers 1,2] [key=value ...]
 
 It takes any config's `dataloader.train`. The stages run on one core of this process and read most files from the page
-cache. A flip only makes a view; the stage after it makes the copy and has its time. How many workers feed a GPU: the
-images per second that the GPU takes, divided by those of one worker.
+cache. A flip only makes a view; the stage after it makes the copy and has its time. A GPU needs as many workers as the
+images per second that it takes, divided by those of one worker.
 """
 
 import argparse

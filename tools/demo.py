@@ -83,7 +83,7 @@ def step(number: int, title: str) -> None:
 
 
 def run(script: str, *arguments: str, processes: int = 1) -> None:
-    """Run one of the repository's commands, under torchrun for several processes, showing how a user would."""
+    """Print a command of the repository as a user would type it, and run it; several processes run under torchrun."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"] if processes > 1 else []
     print("$ " + shlex.join(["python", *launcher, script, *arguments]), flush=True)
     command = [sys.executable, *launcher, str(REPOSITORY / script), *arguments]

@@ -27,7 +27,7 @@ from ..coco_file import read_coco_file
 from .backends import COCO_BACKENDS, COCO_METRICS, LVIS_BACKENDS, LVIS_METRICS, SHAPES, Backend, choose_backend
 from .detections import DetectionTable
 
-AP_OF = "AP-"  # begins the name of the metric of one class
+AP_OF = "AP-"  # prefix of the metrics of single classes
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class DetectionEvaluator(DatasetEvaluator):
 
     @abstractmethod
     def _listed_classes(self) -> dict[int, str]:
-        """Returns by category id the metric "AP-<class>" of every class whose AP the results list."""
+        """Returns category id -> name of the metric, "AP-<class>", for every class whose AP the results list."""
 
 
 class CocoStyleEvaluator(DetectionEvaluator):

@@ -103,7 +103,7 @@ class ReleasedUpdate(DDIMUpdate):
 
 
 class FreshNoise:
-    """A step that forgets: it returns new noise, so that no pass builds on the one before it. For comparisons."""
+    """A step that returns new noise, so that no pass builds on the one before it. It serves for comparisons."""
 
     def __call__(
         self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource

@@ -87,7 +87,7 @@ def latencies(rows: dict[str, PreparedRow], num_images: int, title: str) -> dict
     All rows take an image before any takes the next, so that whatever slows the machine slows them alike.
     """
     images = {name: row.inputs(num_images) for name, row in rows.items()}
-    for name, row in rows.items():  # the first call of a shape is slower
+    for name, row in rows.items():  # warms up, because the first call of a shape is slower
         _seconds(row, images[name][0])
     turns = tqdm(range(min(map(len, images.values()))), desc=title, unit="image", leave=False, disable=None)
     seconds: dict[str, list[float]] = {name: [] for name in rows}

@@ -39,7 +39,7 @@ def parse_row(text: str) -> Row:
 def slot(key: str, factory: type, **arguments: Any) -> tuple[str, ...]:
     """The overrides that put another object into the slot `key` of a config."""
     words = [f"_target_: {factory.__module__}.{factory.__qualname__}", *(f"{k}: {v}" for k, v in arguments.items())]
-    # The slot is emptied first; else the new object would get arguments of the old one.
+    # The slot is emptied first, because the new object would otherwise get arguments of the old one.
     return f"{key}=null", f"{key}={{{', '.join(words)}}}"
 
 

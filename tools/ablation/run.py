@@ -16,7 +16,7 @@ from tools.ablation.rows import Row
 from tools.ablation.subsets import WHOLE, evaluator_by_part
 from tools.measuring.measure import describe_environment
 
-Report = Callable[..., None]  # takes a line of text, and evaluated=True where the line tells of an evaluation
+Report = Callable[..., None]  # takes a line of text; evaluated=True if the line is about an evaluation
 Load = Callable[[Sequence[str]], DictConfig]  # overrides of a row -> config
 
 
@@ -28,7 +28,7 @@ class ModelRun:
         load: gives the config of the model with a row's overrides; its ``train.init_checkpoint`` has the weights.
         rows, seeds: what is asked for.
         results: what has been measured before; they are saved after every evaluation.
-        facts: what the results say about the model besides what is found out here.
+        facts: further facts about the model, which the results shall state.
         crowded_above: see `evaluator_by_part`.
 
     Raises:
@@ -83,7 +83,7 @@ class ModelRun:
         return any("note" not in entry and quantity not in entry for entry in entries)
 
     def run(self, latency_images: int, report: Report) -> None:
-        """Do all that is missing.
+        """Measure everything that the results lack.
 
         Args:
             latency_images: how many images to time, 0: none.
@@ -116,7 +116,7 @@ class ModelRun:
                 try:
                     prepared[name] = prepare(cfg)
                 except (TypeError, ValueError) as error:
-                    # The cause is shorter: the error adds advice that is of no use here.
+                    # The note has the error's cause, since the error itself adds advice that does not help here.
                     entry["note"] = _line(error.__cause__ or error).replace(cfg.train.init_checkpoint, "the checkpoint")
         for name in self.rows:
             if "note" in self.entry["rows"][name]:

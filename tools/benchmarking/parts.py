@@ -1,4 +1,4 @@
-"""What a turn costs: seconds by part, the memory of its tensors, and what the machine's matrix products would take."""
+"""The costs of a turn, which is one inference or training step: seconds by part, memory, and matrix products."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ from tools.measuring.flops import ScopeTracker
 class Parts(ScopeTracker):
     """Measures the parts of a turn. A `FlopCounter` that has this object as its tracker counts by the same names.
 
-    Parts are spans, and inside the model's call the modules that the model itself calls, by two levels of their names:
-    `transformer.decoder` includes its heads, which the model calls one by one. The device is waited for where a part
-    begins and where it ends.
+    There are two kinds of parts: spans, and the modules that the model itself calls. Two levels of a module's name make
+    the name of its part, so `transformer.decoder` includes the decoder's heads, which the model calls one by one. When
+    a part begins or ends, the clock is read after the device has finished its work.
 
     Attributes:
         seconds: by part, in the order in which they began. "forward/backbone" lies inside "forward".
@@ -38,7 +38,7 @@ class Parts(ScopeTracker):
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """What happens inside is the part `name`."""
+        """A context: what happens inside is the part `name`."""
         self._begin(name)
         yield
         self._end()

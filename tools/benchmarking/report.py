@@ -1,4 +1,4 @@
-"""What a measurement looks like, and whether two variants computed the same."""
+"""Prints a measurement as text, and tells whether two variants computed the same."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import numpy as np
 from tools.benchmarking.runs import Outputs
 from tools.measuring.measure import table
 
-EQUAL_DETECTIONS, EQUAL_LOSSES = 1e-3, 1e-4  # of pixels and scores; relative
+EQUAL_DETECTIONS, EQUAL_LOSSES = 1e-3, 1e-4  # of pixels and scores; of losses, relative
 SAME_DETECTION = 1.0  # detections that are farther apart, in pixels, are two objects
 Measured = dict[str, Any]  # of a variant: `turns`: seconds by part of each; `outputs`; and what `runs.finish` returns
 
@@ -47,7 +47,7 @@ def rows(A: Measured, B: Measured | None = None) -> list[list[str]]:
 
 
 def seconds(variant: Measured, part: str) -> np.ndarray:
-    """Of each turn; 0 where the variant has no such part."""
+    """The seconds of `part` in each turn; 0 if the variant has no such part."""
     return np.array([turn.get(part, 0.0) for turn in variant["turns"]])
 
 

@@ -36,9 +36,9 @@ class Run:
     dtype: torch.dtype | None  # of autocast; None for float32
 
     def __init__(self, config_file: str, overrides: list[str], num_gpus: int, sizes: list[tuple[int, int]]) -> None:
-        self.resident_bytes = peak_resident_bytes()  # before there is a model
+        self.resident_bytes = peak_resident_bytes()  # before the model exists
         self.cfg = load_config(config_file, overrides, num_gpus=num_gpus)
-        self.cfg.train.seed = max(self.cfg.train.seed, 0)  # -1 would draw one
+        self.cfg.train.seed = max(self.cfg.train.seed, 0)  # a negative seed would be replaced by a random one
         self.options = TrainOptions.of(self.cfg)
         self.device = torch.device(self.options.device)
         torch.backends.cudnn.benchmark = self.options.cudnn_benchmark
@@ -109,7 +109,7 @@ _runs: list[Run] = []  # this process's one
 
 
 def start(kind: type[Run], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Make this process's run; returns what its numbers depend on, see `describe_environment`."""
+    """Make the run of this process. Returns what its numbers depend on, see `describe_environment`."""
     _runs.append(kind(*args, **kwargs))
     return describe_environment(str(_runs[0].device))
 

@@ -1,4 +1,4 @@
-"""What the models do with less work or memory, done without the shortcut.
+"""Plain versions of computations that the models do with less work or memory.
 
 The objects here compute what the default ones do, at the cost that a plain implementation has. A config takes them in
 place of the defaults (``model.transformer.ranking._target_=tools.benchmarking.unoptimized.EveryLogitScore``), and

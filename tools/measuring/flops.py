@@ -42,7 +42,7 @@ class ScopeTracker(ModuleTracker):
 
 
 class NameTracker(ScopeTracker):
-    """Counts what runs inside a module's call for the module and for every module whose name its name begins with.
+    """Counts what runs inside a module's call for this module and for all modules that its name begins with.
 
     `transformer.decoder.layers.0.value_proj` counts for `transformer.decoder` wherever it is called from, and a module
     that is never called has the counts of its children.

@@ -72,7 +72,7 @@ def denoising_steps(
 
 
 def detections_by_pass(model: Detector, inputs: dict[str, Any]) -> list[Instances]:
-    """What the model would detect in an image, masks included, if its ensemble kept one pass alone; for each pass.
+    """For each pass, what the model would detect in an image, masks included, if its ensemble kept this pass alone.
 
     The model runs once for each pass, always from the same noise.
     """
@@ -94,7 +94,7 @@ class _OnePass:
 
 
 def _with_seed(sampler: Sampler) -> contextlib.AbstractContextManager[None]:
-    """Inside, the sampler draws the same noise in every run: from its own seed, or from 0 if it has none."""
+    """A context in which the sampler draws the same noise in every run: from its own seed, or from 0 if it has none."""
     return _replaced(sampler, "seed", 0 if sampler.seed is None else sampler.seed)
 
 

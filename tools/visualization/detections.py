@@ -57,7 +57,7 @@ def detections_beside_ground_truth(
 
 @contextlib.contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Inside, the model is in evaluation mode and computes no gradients; afterwards it is in the mode it came in."""
+    """A context in which the model is in evaluation mode, without gradients. At its end the old mode is restored."""
     was_training = model.training
     model.eval()
     try:

@@ -97,7 +97,7 @@ def draw_masks(axes: Axes, masks: np.ndarray, colors: Sequence[Any]) -> None:
     for mask, color in zip(masks, colors, strict=True):
         overlay[mask] = (*to_rgb(color), MASK_OPACITY)
         if mask.any():
-            above_images = 0.5  # images have 0; boxes are higher
+            above_images = 0.5  # the zorder of images is 0, that of boxes is higher
             axes.contour(x, y, np.pad(mask, 1), [0.5], colors="white", linewidths=0.9, zorder=above_images)
     axes.imshow(overlay, extent=(0, width, height, 0), interpolation="nearest")
 

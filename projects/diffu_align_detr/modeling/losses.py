@@ -39,7 +39,7 @@ def rank_in_bag(quality: Tensor, pairs: MatchedPairs) -> Tensor:
 
 
 class RankWeights:
-    """Weighs pairs by exp(-rank / τ): of the queries that share a target, the best counts most.
+    """Weighs pairs by exp(-rank / τ), so that the best of the queries that share a target counts most.
 
     Args:
         tau: τ; the larger it is, the more the other queries count.

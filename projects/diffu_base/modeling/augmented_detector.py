@@ -33,10 +33,10 @@ class AugmentedDetector(nn.Module):
         self.variants = variants
         self.nms = nms
         self.max_detections = max_detections
-        self.training = model.training  # evaluation restores the mode that it finds here, which must be the model's
+        self.training = model.training  # an evaluation restores this mode, also in `model`
 
     def forward(self, batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Inputs -> detections, as the model gives them in inference."""
+        """Detect, with the inputs and results that the model itself has in inference."""
         return [{"instances": self.detect(inputs)} for inputs in batched_inputs]
 
     def detect(self, inputs: dict) -> Instances:

@@ -31,7 +31,7 @@ class EncoderTargets(Protocol):
     num_classes: int | None
 
     def __call__(self, targets: list[Target]) -> list[Target]:
-        """Targets of all images -> targets of their proposals; the given ones stay as they are."""
+        """Targets of all images -> targets of their proposals. The given targets are not changed."""
         ...
 
 
@@ -147,7 +147,7 @@ class SetCriterion(LayerCriterion):
         yield from (last, ENCODER, *others)
 
     def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
-        """As the base's; the contrastive loss belongs to the last decoder layer alone."""
+        """The kinds of loss that `layer` has. Only the last decoder layer has the contrastive loss."""
         return (*super().losses_of(layer), _CONTRASTIVE) if layer == LAST else super().losses_of(layer)
 
     def forward(
@@ -193,7 +193,7 @@ class SetCriterion(LayerCriterion):
         indices: Indices,
         pair_weights: PairWeights | None = None,
     ) -> dict[str, Tensor]:
-        """Kind of loss -> its sum over one layer's predictions, float32 also under autocast."""
+        """Kind of loss -> its sum over one layer's predictions. The sums are float32, also under autocast."""
         logits = predictions["pred_logits"]
         pairs = gather_pairs(predictions["pred_boxes"].float(), targets, indices)
         if pair_weights is not None:

@@ -1,4 +1,4 @@
-"""The base of all models: what a detector offers, and what it does with images, ground truth, noise and detections."""
+"""The base of all models: it prepares images, targets and noise for the network and turns passes into detections."""
 
 import zlib
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Detector(nn.Module):
         select_box_nums_for_evaluation: the most detections that an image gets.
         pixel_mean, pixel_std: statistics of the images that the backbone was pre-trained on, per channel.
         input_format: the order of the channels in `pixel_mean` and `pixel_std`, "RGB" or "BGR". A tensor does not show
-            the order of its channels: the caller must give images whose channels come in this one.
+            the order of its channels, so the caller must give images in this order.
 
     Attributes:
         backbone: the network that comes with a pre-training. The optimizer gives it a learning rate of its own and
@@ -123,7 +123,7 @@ class Detector(nn.Module):
             if "instances" not in inputs:
                 raise ValueError(f"training needs `instances` in every input; one has {sorted(inputs)}")
             instances = inputs["instances"]
-            for label in instances.gt_classes.unique().tolist():  # still on the CPU, so that no GPU is waited for
+            for label in instances.gt_classes.unique().tolist():  # on the CPU, so this waits for no GPU
                 if not 0 <= label < self.num_classes:
                     raise ValueError(f"gt_classes has {label}; num_classes is {self.num_classes}")
             targets.append(
@@ -159,7 +159,7 @@ class Detector(nn.Module):
             filters: (B, Q, F), from which masks are made; None for a model without masks.
         """
         scores, classes = logits.max(dim=-1)
-        # The pass keeps its best detections and not its logits: those of all passes would need B · Q · K numbers each.
+        # A pass keeps its best detections in place of its logits, which are B · Q · K numbers per pass.
         detections = top_detections(logits, boxes, self.select_box_nums_for_evaluation, filters)
         return PassPrediction(boxes, scores.float().sigmoid(), {"detections": detections, "classes": classes})
 
@@ -177,7 +177,7 @@ class Detector(nn.Module):
 
 
 def output_size(image: Tensor, inputs: dict) -> tuple[int, int]:
-    """Height and width in which an image's detections are wanted; if its input does not say, those of `image`."""
+    """Height and width that the input asks for, into which detections are scaled; by default those of `image`."""
     return inputs.get("height", image.shape[-2]), inputs.get("width", image.shape[-1])
 
 

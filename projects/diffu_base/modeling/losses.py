@@ -39,7 +39,7 @@ class MatchedPairs:
         return self.image, self.query, self.labels
 
     def overlap(self, measure: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """How predicted and target boxes overlap, (M,), as `measure` says, e.g. `paired_giou`."""
+        """The overlap of each predicted box with its target, (M,), by `measure`, e.g. `paired_giou`."""
         return measure(box_cxcywh_to_xyxy(self.pred_boxes), box_cxcywh_to_xyxy(self.target_boxes))
 
     def sum(self, values: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ LayerPredictions = dict[str, Tensor]
 # with n targets, m is min(Q, n).
 Indices = list[tuple[Tensor, Tensor]]
 
-# The negative of this is the cost of pairs that must be matched before all others. No other cost comes near it.
+# Pairs that must be matched before all others get the negative of this as cost. It is far below any other cost.
 _FIRST = 1e9
 
 
@@ -29,7 +29,7 @@ class LayerMatcher(nn.Module):
 
     @torch.no_grad()
     def match_layers(self, layers: Sequence[tuple[LayerPredictions, list[Target]]]) -> list[Indices]:
-        """Match all layers at once. Their costs travel to the host together, so that the GPU is waited for once.
+        """Match all layers at once. Their costs are copied to the host together, so the program waits for the GPU once.
 
         Args:
             layers: per layer its predictions and its targets. They come in the criterion's order: the last decoder

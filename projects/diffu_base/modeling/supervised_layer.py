@@ -14,7 +14,7 @@ _SUFFIXES: Mapping[Kind, str] = {"decoder": "", "encoder": "_enc", "denoising": 
 
 @dataclass(frozen=True)
 class SupervisedLayer:
-    """Whose predictions a loss is computed from.
+    """A set of predictions that a loss is computed from.
 
     Attributes:
         kind: "decoder": the queries of a decoder layer, or the boxes of a head; "encoder": the encoder's proposals;

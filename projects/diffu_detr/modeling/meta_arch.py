@@ -1,8 +1,8 @@
 """The meta-architecture of the DETR family: images -> features -> memory -> proposals -> queries -> decoder -> boxes.
 
 A diffusion model and its baseline have the same stages. The baseline's queries start from the proposals' boxes and pass
-the decoder once. The diffusion model's queries start from noise and pass it once per step; in training they start from
-diffused ground truth and pass it once.
+the decoder once. In inference, the diffusion model's queries start from noise and pass the decoder once per step; in
+training, they start from diffused ground truth and pass it once.
 """
 
 from collections.abc import Sequence

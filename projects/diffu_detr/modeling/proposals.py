@@ -74,7 +74,7 @@ class BestClassScore:
 class ObjectnessScore:
     """Ranks tokens by the score of class 0, which stands for objectness (Deformable DETR).
 
-    For a model whose proposals are trained with `ClassAgnosticTargets`, which give every object the label 0.
+    The model's proposals must be trained with `ClassAgnosticTargets`, which give every object the label 0.
     """
 
     def __call__(self, features: Tensor, class_head: nn.Linear) -> Tensor:
@@ -91,7 +91,7 @@ class ChosenTokens:
 
 
 class ChosenObjectness:
-    """The criterion gets the proposals with class 0 alone, which stands for objectness. For `ClassAgnosticTargets`."""
+    """The criterion gets the proposals with class 0 alone, the objectness. It needs `ClassAgnosticTargets`."""
 
     def __call__(self, proposals: Proposals, class_head: nn.Linear, box_head: nn.Module) -> LayerPredictions:
         """`pred_logits` (B, Q, 1), `pred_boxes` (B, Q, 4)."""

@@ -184,8 +184,8 @@ class DeformableTransformer(nn.Module):
         """The `num_queries` tokens with the largest scores.
 
         Each token's box is refined from its grid box, a square of side 0.05 · 2^level around the token's centre.
-        Padding comes after all tokens of the image. If an image has fewer tokens than queries, empty tokens fill up. It
-        gets the same proposals alone and padded in a batch.
+        Padded tokens rank below all tokens of the image. If there are fewer tokens than queries, empty tokens are
+        added. An image therefore gets the same proposals alone and padded in a batch.
         """
         class_head, box_head = self.proposal_heads
         candidates = self._candidates(memory, num_queries)
@@ -217,8 +217,8 @@ class DeformableTransformer(nn.Module):
     def queries(self, memory: Memory, proposals: Proposals | None) -> tuple[Tensor, Tensor | None]:
         """The queries' content (B, Q, C) and positions (B, Q, C); None for positions that the decoder makes itself.
 
-        The content is learned; or it is made from the proposals' boxes, together with the positions; or it consists of
-        the proposals' features, which get no gradient from it. With learned content, `proposals` may be None.
+        There are three kinds of content: it is learned, it is made from the proposals' boxes together with the
+        positions, or it is the proposals' features, detached. With learned content, `proposals` may be None.
         """
         if self.tgt_embed is not None:
             return self.tgt_embed.weight.expand(len(memory.tokens), -1, -1), None

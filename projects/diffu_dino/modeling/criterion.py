@@ -1,4 +1,4 @@
-"""DINO's criterion: the set criterion and the losses of the denoising queries."""
+"""DINO's criterion: the set criterion with the losses of denoising queries."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -21,12 +21,12 @@ class DINOCriterion(SetCriterion):
     """
 
     def layers(self) -> Iterator[SupervisedLayer]:
-        """As the set criterion's, and the denoising queries of every decoder layer."""
+        """The layers of the set criterion, and then the denoising queries of every decoder layer."""
         yield from super().layers()
         yield from decoder_layers(self.num_layers, "denoising")
 
     def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
-        """As the set criterion's; denoising queries have the losses of classes and boxes alone."""
+        """The kinds of loss that `layer` has. Denoising queries only have losses of classes and boxes."""
         return BOX_LOSSES if layer.kind == "denoising" else super().losses_of(layer)
 
     def forward(
@@ -44,8 +44,9 @@ class DINOCriterion(SetCriterion):
         losses: dict[str, Tensor] = {}
         none: dict[str, Tensor] = {}
         parts = self.matched_losses(outputs, targets), self.denoising_losses(outputs, targets, dn_metas)
-        # A layer's matching and denoising queries share one tensor of logits. With both losses of a layer computed
-        # before the next layer's, the backward pass comes to the two right after each other and then frees the tensor.
+        # A layer's matching and denoising queries share one tensor of logits. Both losses of a layer are computed
+        # before those of the next layer. The backward pass then handles the two one right after the other, and frees
+        # the tensor.
         for matched, denoising in zip_longest(*parts, fillvalue=none):
             losses.update(matched)
             losses.update(denoising)
@@ -61,7 +62,7 @@ class DINOCriterion(SetCriterion):
             dn_targets, dn_outputs = dn_metas.get("targets", targets), dn_metas["output_known_lbs_bboxes"]
             groups = dn_metas["dn_num"]
             indices = denoising_indices(dn_targets, groups, dn_metas["single_padding"])
-        # A process without denoising queries takes part too, since others may have some and wait for its number.
+        # A process without denoising queries also calls this function: others may have some and wait for its number.
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in dn_targets), outputs["pred_logits"].device)
         for layer, predictions in predictions_by_layer(dn_outputs, "denoising").items():
             layer_losses = self.layer_losses(predictions, dn_targets, indices)

@@ -48,7 +48,7 @@ class DiffuDINO(DiffuDETR):
         )
 
     def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[Target]) -> Queries:
-        """The meta-architecture's queries, with denoising queries before them."""
+        """Prepare the meta-architecture's queries, and put denoising queries before them."""
         queries = super().prepare_queries(memory, proposals, targets)
         # In a batch without objects, which has no denoising queries, the label embedding must get a gradient too:
         # DistributedDataParallel would wait for it.
@@ -65,7 +65,7 @@ class DiffuDINO(DiffuDETR):
         )
 
     def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """As the meta-architecture's. The denoising queries' predictions are called `output_known_lbs_bboxes`."""
+        """Decode as the meta-architecture does. `output_known_lbs_bboxes` holds the denoising queries' predictions."""
         if queries.dn_metas is None:
             return super().decode(memory, queries)
         sizes = [queries.content.shape[1] - self.num_boxes, self.num_boxes]

@@ -57,11 +57,11 @@ class DiffuDINOInst(DiffuDINO):
         self.mask_stride = mask_stride
 
     def checkpoint_names(self) -> CheckpointNames:
-        """Checkpoints of DiffuDINO, which has no masks, load too."""
+        """Names in checkpoints. Those of DiffuDINO, which has no masks, can be loaded too."""
         return CheckpointNames(added_parts=("mask_branch", "controller"))
 
     def target_of(self, instances: Instances) -> Target:
-        """As DiffuDINO's, and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
+        """DiffuDINO's targets and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
     def filters(self, states: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class DiffuDINOInst(DiffuDINO):
         return self.controller(states)
 
     def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """As DiffuDINO's; every layer's predictions also have `filters` (B, Q, F) and the `mask_feature`.
+        """Decode as DiffuDINO does. Every layer's predictions also have `filters` (B, Q, F) and the `mask_feature`.
 
         The predictions of denoising queries do not have them.
         """
@@ -81,7 +81,7 @@ class DiffuDINOInst(DiffuDINO):
 
     @torch.no_grad()
     def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """As the meta-architecture's, and `pred_masks`."""
+        """Detect as the meta-architecture does, and add `pred_masks`."""
         results = super().detect(memory, images, batched_inputs)
         features = self._mask_features(memory)
         add_masks(results, features, images, batched_inputs, self.mask_head, self.mask_stride)
@@ -108,7 +108,7 @@ class DINOMaskCriterion(DINOCriterion):
         self.mask_loss = mask_loss
 
     def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
-        """As DINO's; the queries of decoder layers also have masks."""
+        """The kinds of loss that `layer` has. The queries of decoder layers also have `loss_mask`."""
         return (*super().losses_of(layer), "loss_mask") if layer.kind == "decoder" else super().losses_of(layer)
 
     def layer_losses(
@@ -118,7 +118,7 @@ class DINOMaskCriterion(DINOCriterion):
         indices: Indices,
         pair_weights: PairWeights | None = None,
     ) -> dict[str, Tensor]:
-        """As the set criterion's, and `loss_mask` if the predictions have `filters` and `mask_feature`."""
+        """The losses of the set criterion, and `loss_mask` if the predictions have `filters` and `mask_feature`."""
         losses = super().layer_losses(predictions, targets, indices, pair_weights)
         if "filters" in predictions:
             filters, mask_feature = predictions["filters"], predictions["mask_feature"]

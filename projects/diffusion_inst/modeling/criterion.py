@@ -131,11 +131,11 @@ class MaskCriterion(DynamicKCriterion):
         self.supervised = supervised
 
     def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
-        """As the base's, and the masks'."""
+        """The kinds of loss of the base class, and `loss_mask`."""
         return (*super().losses_of(layer), "loss_mask")
 
     def forward(self, outputs: dict[str, Any], targets: list[Target]) -> dict[str, Tensor]:
-        """Unweighted losses, as those of `DynamicKCriterion.forward`.
+        """Unweighted scalar losses by name: those of `DynamicKCriterion.forward`, and those of the masks.
 
         Args:
             outputs: also `filters` (B, Q, F) of every head, and `mask_feature` (B, C, H, W).
@@ -148,7 +148,7 @@ class MaskCriterion(DynamicKCriterion):
         return losses
 
     def head_mask_loss(self, head: MatchedHead, mask_feature: Tensor, targets: list[Target]) -> Tensor:
-        """The mean over the head's pairs; for a head whose masks are not supervised 0, but connected to its filters."""
+        """The mean over the head's pairs. If the head's masks are not supervised, it is 0, connected to the filters."""
         filters = head.predictions["filters"]
         if not self.supervised(head.layer):
             return 0.0 * filters.sum()

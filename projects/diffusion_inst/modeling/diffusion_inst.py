@@ -52,7 +52,7 @@ class DiffusionInst(DiffusionDet):
         self.mask_stride = strides[0]
 
     def checkpoint_names(self) -> CheckpointNames:
-        """The released DiffusionInst holds its mask branch among its heads, and saves how often LVIS has each class."""
+        """Names in released checkpoints: the mask branch is a part of the heads, and LVIS's class counts are saved."""
         return CheckpointNames(
             renamed={"head.mask_refine.": "mask_branch.refine.", "head.mask_head.": "mask_branch.tower."},
             ignored={"criterion.fed_loss_cls_weights": "class frequencies, determined by the config"},
@@ -63,11 +63,11 @@ class DiffusionInst(DiffusionDet):
         return self.mask_branch([scene.maps[name] for name in self.mask_features])
 
     def predict(self, scene: Scene, boxes: Tensor, t: Tensor) -> dict[str, Any]:
-        """As DiffusionDet's, and the `mask_feature`."""
+        """DiffusionDet's predictions and the `mask_feature`."""
         return {**super().predict(scene, boxes, t), "mask_feature": self.mask_feature(scene)}
 
     def target_of(self, instances: Instances) -> Target:
-        """As DiffusionDet's, and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
+        """DiffusionDet's targets and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
     def detect(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:

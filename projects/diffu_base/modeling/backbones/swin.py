@@ -1,9 +1,9 @@
 """Swin Transformer as a detection backbone, made of timm's layers.
 
 Its outputs and parameter names are those of the Swin that published detectors were trained with. timm's own Swin, which
-classifies images of one size, differs in two ways. Where a map's sides are no multiples of the window's, timm's Swin
-shifts the windows and then pads the map; the published one pads first. And timm's merging of patches is the first part
-of a stage; in the published one it is the last part of the stage before.
+classifies images of one size, differs in two ways. If a map's sides are no multiples of the window's, timm's Swin
+shifts the windows and then pads the map; the published one pads first. In timm's Swin a stage begins with the merging
+of patches; in the published one the stage before ends with it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,8 +61,8 @@ class SwinBlock(nn.Module):
 class SwinStage(nn.Module):
     """The blocks that work on maps of one size. Every second block's windows are shifted by half a window.
 
-    `downsample` halves the map for the next stage. This stage holds it, because its names in published checkpoints
-    count to this stage, but `forward` does not apply it.
+    `downsample` halves the map for the next stage. This stage holds it, because published checkpoints name its weights
+    as a part of this stage, but `forward` does not apply it.
     """
 
     def __init__(
@@ -176,16 +176,16 @@ class SwinTransformer(Backbone):
             yield from (f"norm.{leaf}", f"head.{leaf}")
         for i, stage in enumerate(self._stages):
             for j in range(len(stage.blocks)):
-                yield f"layers.{i}.blocks.{j}.attn_mask"  # fits the image size of the pre-training alone
+                yield f"layers.{i}.blocks.{j}.attn_mask"  # fits only the image size of the pre-training
                 yield f"layers.{i}.blocks.{j}.attn.relative_position_index"
 
 
 def shift_mask(height: int, width: int, window_size: int, like: Tensor) -> Tensor:
     """The mask that attention within shifted windows needs: it keeps apart cells that are not neighbours in the map.
 
-    A map is padded to whole windows and then shifted by half a window. The shift carries its first rows and columns to
-    the end, so that the last windows hold parts from both ends of the map. A cell may attend to cells of its own part
-    alone.
+    A map is padded to whole windows and then shifted by half a window. The shift moves its first rows and columns to
+    the end, so that the last windows hold parts from both ends of the map. A cell may attend only to cells of its own
+    part.
 
     Args:
         height, width: of the map before padding.

@@ -1,4 +1,4 @@
-"""Any timm model that gives features, as a detection backbone."""
+"""A detection backbone that wraps any timm model that gives features."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ _EXTRACTOR_PREFIXES = ("model.", "body.")
 
 
 class TimmBackbone(Backbone):
-    """A timm model as a backbone. Of the maps that timm's `features_only` offers, number i is called `p{i}`.
+    """A timm model as a backbone. timm's `features_only` numbers the model's maps; number i is called `p{i}` here.
 
     Weights come from timm, see `pretrained`, or from a file with timm's names in `train.init_checkpoint`. Set
     `model.pixel_mean` and `model.pixel_std` to 255 times the mean and deviation that timm states for the weights; for
     most weights these are the defaults.
 
-    For a Swin use `SwinTransformer` instead. timm's Swin computes something else on maps whose sides are no multiples
-    of the window's, so that the weights of published detectors would not fit it.
+    For a Swin use `SwinTransformer` instead. If a map's sides are no multiples of the window's, timm's Swin does not
+    compute what the backbones of published detectors compute.
 
     Args:
         model_name: as in `timm.list_models()`, with or without a tag for its weights, such as "convnext_tiny.fb_in1k".
@@ -120,8 +120,8 @@ class TimmBackbone(Backbone):
             ) from error
 
     def _load_pretrained(self) -> None:
-        # Loading into the whole model and copying from it: timm checks the names of a whole model, but not of an
-        # extractor.
+        # The weights are loaded into the whole model and copied from it, because timm checks the names of a whole
+        # model, but not those of an extractor.
         weights = _create(self.model_name, {**self.model_args, "pretrained": True}).state_dict()
         names = self.pretrained_names()
         self.load_state_dict({target: weights[name] for name, target in names.items() if target is not None})
