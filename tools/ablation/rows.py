@@ -72,17 +72,6 @@ def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]
     # NMS gets as many candidates as from S evaluations.
     candidates = f"model.select_box_nums_for_evaluation={steps * cfg.model.select_box_nums_for_evaluation}"
     one = by_number.pop(1)
-    other, other_name = _other_update(sampler.update)
-    last = slot("model.sampler.ensemble", LastPass)
-    controls = {
-        "no NMS": ("model.sampler.nms=null",),
-        "no renewal": ("model.sampler.renewal=null",),
-        "last pass only": last,
-        "last pass only, NMS": (*last, *always_nms),
-        "fresh noise": slot("model.sampler.update", FreshNoise),
-        other_name: other,
-        f"{other_name}, last pass only": (*other, *last),
-    }
     return [
         one,
         Row(f"{one.name}, NMS", (*one.overrides, *always_nms)),
@@ -93,9 +82,24 @@ def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]
         *by_number.values(),
         *(
             Row(f"{by_number[steps].name}, {name}", (*by_number[steps].overrides, *overrides))
-            for name, overrides in controls.items()
+            for name, overrides in _controls(sampler.update, always_nms).items()
         ),
     ]
+
+
+def _controls(update: Any, always_nms: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The overrides of the rows that lack one thing that the model has, or have another update, by their names."""
+    other, other_name = _other_update(update)
+    last = slot("model.sampler.ensemble", LastPass)
+    return {
+        "no NMS": ("model.sampler.nms=null",),
+        "no renewal": ("model.sampler.renewal=null",),
+        "last pass only": last,
+        "last pass only, NMS": (*last, *always_nms),
+        "fresh noise": slot("model.sampler.update", FreshNoise),
+        other_name: other,
+        f"{other_name}, last pass only": (*other, *last),
+    }
 
 
 def _other_update(update: Any) -> tuple[tuple[str, ...], str]:
