@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from .base import Options, conflict
-from .kinds import Count, Natural, NonNegative, Part, Positive, Share
+from .kinds import Count, Natural, NonNegative, Part, Share
 from .registry import explains
 
 
@@ -15,7 +15,7 @@ class AdamWOptions(Options):
     """The optimizer AdamW (PyTorch)."""
 
     params: Part = Field(description="Which parameters learn, and how fast: `param_groups`.")
-    lr: Positive = Field(1e-3, description="Learning rate; `lr_multiplier` scales it in the course of the run.")
+    lr: NonNegative = Field(1e-3, description="Learning rate; `lr_multiplier` scales it in the course of the run.")
     betas: list[float] = Field(
         [0.9, 0.999],
         min_length=2,
@@ -41,7 +41,7 @@ class ParamGroupsOptions(Options):
     """Groups of parameters with one learning rate and one weight decay each."""
 
     model: Part | None = Field(None, description="The model. The run sets it.")
-    base_lr: Positive = Field(description="Learning rate of everything but the backbone.")
+    base_lr: NonNegative = Field(description="Learning rate of everything but the backbone.")
     backbone_lr_factor: NonNegative = Field(
         0.1, description="The backbone's learning rate is this times `base_lr`; a pretrained one needs less."
     )

@@ -43,7 +43,7 @@ def refusal(name: str, *overrides: str) -> str:
         ("dataloader.evaluator.backend=cocoapi", "'auto', 'hotcoco' or 'pycocotools'"),
         ("dataloader.train.mapper.augmentation.0.sample_style=any", "'range' or 'choice'"),
         ("dataloader.train.mapper.augmentation.0.short_edge_length.1=0", "greater than or equal to 1"),
-        ("optimizer.lr=0", "greater than 0"),
+        ("optimizer.lr=-0.1", "greater than or equal to 0"),
         ("optimizer.weight_decay=-0.1", "greater than or equal to 0"),
         ("optimizer.params.backbone_lr_factor=-1", "greater than or equal to 0"),
         ("lr_multiplier.warmup_length=2", "less than or equal to 1"),
