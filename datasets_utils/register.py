@@ -30,7 +30,7 @@ def digit_scenes_data_sets(root: StrPath | None = None, *, lvis: bool = False) -
             source=f"build it with `{BUILD_COMMAND}{' --format lvis' if lvis else ''}`",
             evaluator_type="lvis" if lvis else "coco",
             thing_classes=list(CLASS_NAMES),
-            # The annotation file says so too, but an evaluator may need the ids before the file is loaded.
+            # Loading the annotation file sets this mapping too, but an evaluator may need it earlier.
             thing_dataset_id_to_contiguous_id={i + 1: i for i in range(len(CLASS_NAMES))},
         )
         for split in ("train", "val")

@@ -48,7 +48,7 @@ class LookForwardOnce:
     """A layer's loss trains only its own box head: no gradient reaches the boxes it is given (Deformable DETR)."""
 
     def __call__(self, boxes: Tensor) -> Tensor:
-        """A layer's refined boxes (B, Q, 4), as the next layer's prediction is to see them."""
+        """The refined boxes (B, Q, 4) of a layer, in the form from which the next layer's prediction starts."""
         return boxes.detach()
 
 
@@ -56,7 +56,7 @@ class LookForwardTwice:
     """A layer's loss also trains the box head of the layer before it, which refined its boxes (DINO, section 3.5)."""
 
     def __call__(self, boxes: Tensor) -> Tensor:
-        """A layer's refined boxes (B, Q, 4), as the next layer's prediction is to see them."""
+        """The refined boxes (B, Q, 4) of a layer, in the form from which the next layer's prediction starts."""
         return boxes
 
 

@@ -118,8 +118,8 @@ class ContrastiveDenoising:
         sign = torch.randint_like(boxes, 2) * 2 - 1
         corners = box_cxcywh_to_xyxy(boxes) + sign * distance * half_size * self.box_noise_scale
         noised = box_xyxy_to_cxcywh(corners.clamp(0, 1))
-        # A size is negative where corners have changed sides, or 0 at the image's border. The decoder works on logits;
-        # going through them gives every size a positive value.
+        # A size is negative if corners have changed sides, and it may be 0 at the image's border. The round trip
+        # through logits clamps such sizes to small positive ones.
         return inverse_sigmoid(noised).sigmoid()
 
 

@@ -105,9 +105,9 @@ def data_set_sizes(cfg: DictConfig, num_images: int) -> list[Size]:
 
 
 def statistics(model: Detector, evaluations: int, sizes: Sequence[Size]) -> dict[str, Any]:
-    """FLOPs with so many decoder evaluations: mean by module, mean and standard deviation in total over the images."""
+    """FLOPs with this number of evaluations: the mean by module, and mean and deviation of the total over images."""
     model.sampler.num_steps = evaluations
-    # They do not depend on what an image shows, so each size is counted once.
+    # FLOPs do not depend on what an image shows, so each size is counted once.
     by_size = {size: count_flops(model, random_images([size])) for size in sorted(set(sizes))}
     counts = [by_size[size] for size in sizes]
     totals = [count[""] for count in counts]

@@ -48,8 +48,8 @@ def main() -> int:
     run("tools/build_digit_scenes.py", "--config-file", args.config_file, *scenes)
     step(2, f"training, {cfg.train.max_iter} iterations")
     train = ["--config-file", args.config_file, "--num-gpus", str(args.num_gpus), "--resume", *args.opts]
-    # On the CPU two processes of one thread each beat one process of two: they wait for each other once per iteration
-    # instead of in every operation.
+    # On the CPU, two processes with a thread each are faster than one process with two threads: processes wait for each
+    # other once per iteration, threads in every operation.
     processes = min(2, os.cpu_count() or 1) if cfg.train.device == "cpu" else 1
     run("tools/train_net.py", *train, processes=processes)
     evaluations = DECODER_EVALUATIONS if cfg.model.get("diffusion") else (1,)

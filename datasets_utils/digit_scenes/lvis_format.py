@@ -21,8 +21,8 @@ class LvisFormat:
             The default is LVIS's own number.
         absent_share: of the classes that an image does not show, the share that its entry lists as surely absent. Only
             detections of these classes count as false; the evaluator ignores detections of the rest.
-        open_share: of the classes that an image shows, the share of which its entry says that there may be more
-            objects than are annotated. The evaluator ignores detections of these classes that match no object.
+        open_share: of the classes that an image shows, the share that its entry lists as not annotated completely. The
+            evaluator ignores detections of these classes that match no object.
 
     Raises:
         ValueError: a share is outside [0, 1], or `rare` is negative or greater than `common`.

@@ -9,10 +9,10 @@ from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import MultiStepParamScheduler
 from omegaconf import DictConfig
 
-COCO_ITERS_PER_EPOCH = 7500  # 118,287 images at batch 16, rounded up as detectron2's 1x = 12 epochs = 90,000 does
+COCO_ITERS_PER_EPOCH = 7500  # 118,287 images / 16, rounded up: detectron2 counts 90,000 iterations as 12 epochs
 COCO_DECAY_EPOCH = {12: 11, 24: 20, 36: 30, 50: 40}  # epochs of a run -> after which epoch its rate decays
 
-# The released configs run this long. When their rates decay is not public; here they decay where COCO's does.
+# The released configs run this long. Nobody published when their rates decay; here they decay where COCO's does.
 LVIS_ITERS_PER_EPOCH = 6250  # 100,170 images at batch 16, rounded: 12 epochs = 75,000
 V3DET_ITERS_24EP = 550_000  # 24 epochs of 183,354 images at batch 8
 

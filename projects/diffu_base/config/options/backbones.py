@@ -23,7 +23,7 @@ class ResNetOptions(Options):
         None, description="The maps that it gives: `res2` (a quarter of the image's sides) to `res5` (a 32nd)."
     )
     freeze_at: int = Field(
-        0, description="So many parts do not learn: 0 none, 1 the stem, 2 the stem and the first stage, and so on."
+        0, description="How many parts are frozen: 0 none, 1 the stem, 2 the stem and the first stage, and so on."
     )
 
 
@@ -53,8 +53,8 @@ class StageOptions(Options):
 
     block_class: Any = Field(description="The class of its blocks: `BasicBlock` or `BottleneckBlock` of detectron2.")
     num_blocks: Count = Field(description="Number of blocks.")
-    in_channels: Count = Field(description="Channels that it gets.")
-    out_channels: Count = Field(description="Channels that it gives.")
+    in_channels: Count = Field(description="Channels of its input.")
+    out_channels: Count = Field(description="Channels of its output.")
     stride_per_block: list[Count] | None = Field(
         None, description="Each block divides the sides of the map by this; null: none does."
     )
@@ -97,7 +97,7 @@ class TimmOptions(Options):
     pretrained: bool = Field(False, description="Training starts from timm's own weights, which timm downloads once.")
     frozen_batch_norm: bool = Field(True, description="Batch norms keep their statistics and weights.")
     model_args: dict[str, Any] | None = Field(
-        None, description="What else the model is told, such as {drop_path_rate: 0.1}."
+        None, description="Further arguments of the model, such as {drop_path_rate: 0.1}."
     )
 
 

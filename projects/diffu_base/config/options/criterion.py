@@ -135,7 +135,9 @@ class CostOptions(Options):
     cost_bbox: NonNegative = Field(5.0, description="Weight of the L1 distance of the boxes in the cost.")
     cost_giou: NonNegative = Field(2.0, description="Weight of the boxes' generalized IoU in the cost.")
     alpha: Share = Field(0.25, description="Weight of objects against background in the cost of the classification.")
-    gamma: NonNegative = Field(2.0, description="How little sure predictions weigh in the cost; 0: all the same.")
+    gamma: NonNegative = Field(
+        2.0, description="The larger this is, the less a confident prediction weighs; 0: all weigh the same."
+    )
 
 
 @explains("projects.diffu_base.modeling.matcher.HungarianMatcher")
@@ -184,7 +186,9 @@ class FocalShapeOptions(Options):
     """The options of focal losses."""
 
     alpha: Share = Field(0.25, description="Weight of objects; background has 1 - alpha.")
-    gamma: NonNegative = Field(2.0, description="How little predictions count that are right already; 0: all the same.")
+    gamma: NonNegative = Field(
+        2.0, description="The larger this is, the less a correct prediction counts; 0: all count the same."
+    )
 
 
 @explains("projects.diffu_base.modeling.losses.FocalLoss")

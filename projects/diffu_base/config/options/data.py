@@ -192,8 +192,8 @@ class LvisFormatOptions(Options):
     rare: Natural = Field(10, description="A class is called rare if at most so many training images hold it.")
     common: Natural = Field(100, description="A class is called common if at most so many training images hold it.")
     absent_share: Share = Field(
-        0.5, description="Share of the classes that an image does not hold of which the file says so."
+        0.5, description="Of the classes that an image lacks, the share that the file lists as absent."
     )
     open_share: Share = Field(
-        0.1, description="Share of an image's classes of which it may hold more objects than are annotated."
+        0.1, description="Of the classes in an image, the share that is not annotated completely."
     )

@@ -109,7 +109,7 @@ class DiffusionDetOptions(DetectorOptions):
     """DiffusionDet: heads in series look into boxes of noise and move them onto objects."""
 
     backbone: Part = Field(description="Makes a pyramid of maps of the image: `FPN`.")
-    roi_head: Part = Field(description="The first head, like which the others are made: `RoIHead`.")
+    roi_head: Part = Field(description="The first head, of which the others are copies: `RoIHead`.")
     num_proposals: Count = Field(description="Boxes that are predicted per image.")
     num_heads: Count = Field(description="Heads in the series.")
     in_features: Names = Field(description="The maps that the heads look into, finest first.")

@@ -192,8 +192,8 @@ class NMSOptions(Options):
     """Non-maximum suppression: of detections of one class that overlap, the most confident stays."""
 
     iou_threshold: float = Field(
-        0.8, gt=0, le=1, description="Detections whose boxes have a greater IoU than this are one."
+        0.8, gt=0, le=1, description="Of two detections whose boxes have a greater IoU, NMS keeps one."
     )
     min_passes: int = Field(
-        2, description="It runs only if at least so many passes count; 1 always runs, 2 leaves a single pass alone."
+        2, description="NMS only runs on this many passes or more: 1 always runs, 2 leaves a single pass alone."
     )

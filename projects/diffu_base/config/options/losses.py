@@ -13,7 +13,9 @@ class VarifocalLossOptions(FocalShapeOptions):
     """The varifocal loss (Zhang et al. 2021): a query's score learns how well its box fits."""
 
     alpha: Share = Field(0.25, description="Background counts 1 - alpha.")
-    gamma: NonNegative = Field(2.0, description="How little sure background counts; 0: all the same.")
+    gamma: NonNegative = Field(
+        2.0, description="The larger this is, the less a confident background prediction counts; 0: no effect."
+    )
     quality: Part = Field(
         call("layers_diffu_detr.box_ops.paired_giou"),
         description="How well a box fits, a function of predicted and true boxes; here the generalized IoU.",
@@ -25,7 +27,9 @@ class IABCELossOptions(Options):
     """Align-DETR's classification loss: a query's score learns a mean of itself and its box's IoU."""
 
     alpha: Share = Field(0.25, description="Share of the score in that mean, against the IoU.")
-    gamma: NonNegative = Field(2.0, description="How little sure background counts; 0: all the same.")
+    gamma: NonNegative = Field(
+        2.0, description="The larger this is, the less a confident background prediction counts; 0: no effect."
+    )
 
 
 @explains("projects.diffu_align_detr.modeling.losses.RankWeights")
