@@ -27,6 +27,8 @@ REQUIREMENTS = [
     "hydra-core>=1.3,<1.4",
     "cloudpickle>=2.2",
     "pydantic>=2.7,<3",
+    "pydantic-core",  # pydantic decides which one
+    "annotated-types>=0.6",
     "tensorboard>=2.13,<3",
     "tqdm>=4.65,<5",
 ]
