@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from detectron2.config import instantiate
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from omegaconf import DictConfig
 
-from datasets_utils.catalogs import require_data
+from datasets_utils.catalogs import require_data, require_registered
 from datasets_utils.check import check_coco_format, mended
 from datasets_utils.coco_format import CocoFiles, require_named
 from projects.diffu_base.config.files import get_config
@@ -56,9 +56,10 @@ def check_config(name: str, overrides: Iterable[str] = (), *, read_images: bool)
         ValueError: there is no such config, or it names no data.
         FileNotFoundError: data that the config names do not exist.
     """
-    return sum(
-        check_files(files, read_images=read_images) for files in files_of(get_config(name, *overrides).dataloader)
-    )
+    cfg = get_config(name, *overrides)
+    if "dataloader" not in cfg:
+        raise ValueError(f"config {name!r} names no data: it has no dataloader; it has {', '.join(map(str, cfg))}")
+    return sum(check_files(files, read_images=read_images) for files in files_of(cfg.dataloader))
 
 
 def check_files(files: CocoFiles, *, read_images: bool, mended_file: str = "") -> int:
@@ -88,6 +89,7 @@ def files_of(dataloader: DictConfig) -> Iterator[CocoFiles]:
     """The paths of the data sets of `dataloader`, training data first. The classes are those of the training data.
 
     Raises:
+        ValueError: a data set is not registered, or not in COCO's format.
         FileNotFoundError: a data set's files do not exist.
     """
     class_file = ""
@@ -97,7 +99,18 @@ def files_of(dataloader: DictConfig) -> Iterator[CocoFiles]:
             yield instantiate(names.files)
             continue
         for name in [names] if isinstance(names, str) else names:
-            metadata = MetadataCatalog.get(name)
-            require_data(name, metadata.json_file, metadata.image_root, source="see docs/datasets.md")
-            class_file = class_file or metadata.json_file
-            yield CocoFiles(metadata.json_file, metadata.image_root, class_file)
+            json_file, image_root = _files_of_registered(name)
+            class_file = class_file or json_file
+            yield CocoFiles(json_file, image_root, class_file)
+
+
+def _files_of_registered(name: str) -> tuple[str, str]:
+    if name not in DatasetCatalog:
+        raise ValueError(f"{name!r} is no registered data set; there are {', '.join(sorted(DatasetCatalog.list()))}")
+    require_registered(name)
+    metadata = MetadataCatalog.get(name)
+    files = metadata.get("json_file"), metadata.get("image_root")
+    if None in files:
+        raise ValueError(f"{name!r} has no json_file and image_root in its metadata: it is not in COCO's format")
+    require_data(name, *files, source="see docs/datasets.md")
+    return files

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Sequence
 
+from projects.diffu_base.config.checks import PARTS, check_config
 from projects.diffu_base.config.files import config_names, find_config, get_config
 from projects.diffu_base.config.reference import describe
 
@@ -19,9 +20,12 @@ def show_config(name: str, overrides: Sequence[str] = ()) -> None:
     """Print every key of a config with its value, its type and what it does, a line each.
 
     Raises:
-        ValueError: there is no such config, or an override does not fit it.
+        ValueError: there is no such config, an override does not fit it, or the config of a run has a wrong value.
     """
-    print(describe(get_config(name, *overrides)))
+    cfg = get_config(name, *overrides)
+    if all(part in cfg for part in PARTS):
+        check_config(cfg)
+    print(describe(cfg))
 
 
 def _first_sentence(name: str) -> str:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from .classes import check_class_count, classes_of_own_data, registered_classes
 from .files import get_config
-from .metrics import check_best_metric
+from .metrics import check_best_metric, metrics_before_data
 from .options.base import Options, join_key
 from .options.catalog import name_of, options_of, takes
 from .options.run import RunOptions
@@ -61,8 +61,17 @@ def check_config(cfg: DictConfig) -> None:
     if told:
         raise ValueError("\n".join(f"{key} {problem}" for key, problem in told.items()))
     check_class_count(values["model"], values["dataloader"], registered_classes)
+    _check_metric(values)
     for line in unread_keys(values):
         logger.warning(line)
+
+
+def _check_metric(values: Mapping[str, Any]) -> None:
+    options = TrainOptions.read(values["train"], "train")
+    best_metric = options.checkpointer.best_metric
+    names = metrics_before_data(values["dataloader"].get("evaluator"), best_metric)
+    if best_metric and names is not None:
+        check_best_metric(best_metric, names, model=values["model"], ema=options.model_ema)
 
 
 def wrong_values(values: Mapping[str, Any]) -> dict[str, str]:

@@ -4,9 +4,12 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from datasets_utils.evaluation.backends import COCO_METRICS, LVIS_METRICS
+
 from .options.base import is_call
 from .options.catalog import options_of
 from .options.detectors import DetectorOptions
+from .options.evaluation import CocoStyleOptions, LvisStyleOptions
 from .options.train import EmaOptions
 
 MetricNames = Callable[[str], Iterable[str]]  # from a task to the names of its metrics
@@ -40,6 +43,24 @@ def check_best_metric(best_metric: str, metric_names: MetricNames, *, model: Any
         f"train.checkpointer.best_metric is {best_metric!r}; the evaluation reports {', '.join(shown + near)}"
         + (f" and {_OF_A_CLASS} of every class" if len(shown) < len(names) else "")
     )
+
+
+def metrics_before_data(evaluator: Any, best_metric: str) -> MetricNames | None:
+    """What a config's evaluator may report, as far as that is known before its data are read.
+
+    COCO style lists the AP of every class. Which classes there are is not known yet, so that of `best_metric`
+    passes.
+
+    Returns:
+        The names of the metrics of a task; None for an evaluator that is not this project's.
+    """
+    options = options_of(evaluator["_target_"]) if is_call(evaluator) else None
+    if options is LvisStyleOptions:
+        return lambda task: LVIS_METRICS
+    if options is CocoStyleOptions:
+        name = best_metric.partition("/")[2]
+        return lambda task: (*COCO_METRICS, name) if name.startswith(_OF_A_CLASS) else COCO_METRICS
+    return None
 
 
 def tasks_of(model: Any) -> tuple[str, ...]:

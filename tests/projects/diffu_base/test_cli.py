@@ -90,7 +90,14 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
     assert "Broken" not in process.stderr.read() and process.wait(60) == 0
 
 
-@pytest.mark.parametrize("arguments", [("diffu_dino/custom",), ("common/train", "train.max_itr=3")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("diffu_dino/custom",),
+        ("common/train", "train.max_itr=3"),
+        ("diffu_dino/custom-r50-4scales", "model.sampler.num_steps=0"),
+    ],
+)
 def test_a_mistake_about_configs_is_one_line(arguments, capsys):
     assert ends("config", *arguments) == 2
     assert error_of(capsys).startswith("error: ")
@@ -121,6 +128,8 @@ def test_check_reads_a_config_with_settings_before_and_behind_options(sound, fau
         (("custom_coco", "--write-mended", "x.json"), "'x.json' is for an annotation file; 'custom_coco' is a config"),
         (("custom_coco",), "json_file is ''; it must be a path"),
         (("nowhere",), "no config 'nowhere'"),
+        (("common/train",), "config 'common/train' names no data"),
+        (("demo/digits-lvis", "dataloader.train.dataset.names=nowhere"), "'nowhere' is no registered data set"),
     ],
 )
 def test_a_mistake_in_what_to_check_is_one_line(arguments, message, capsys):

@@ -124,6 +124,8 @@ def _path(location: tuple[str | int, ...], values: Any, *, missing: bool) -> lis
 def _rule(detail: Any) -> str:
     if detail["type"] == "missing":
         return _MISSING
+    if detail["type"] == "model_type":
+        return "several keys belong here, not one value"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"
 

@@ -1,5 +1,7 @@
 """`dataloader`: which images are read, how they are augmented, and how they come together in batches."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from .base import Options
@@ -92,8 +94,8 @@ class MapperOptions(Options):
     )
     is_train: bool = Field(True, description="Annotations are kept. Evaluation leaves them out.")
     mask_on: bool = Field(False, description="Masks are kept beside the boxes; models with masks need them to train.")
-    img_format: str = Field(
-        "RGB", description="Order of the colour channels, `RGB` or `BGR`; it must be that of `model.input_format`."
+    img_format: Literal["RGB", "BGR"] = Field(
+        "RGB", description="Order of the colour channels; it must be that of `model.input_format`."
     )
 
 

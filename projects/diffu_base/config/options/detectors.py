@@ -1,7 +1,7 @@
 """`model`: the detectors."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,8 +33,8 @@ class DetectorOptions(Options):
         [58.395, 57.12, 57.375],
         description="Standard deviation of each colour channel that the backbone was pretrained with.",
     )
-    input_format: str = Field(
-        "RGB", description="Order of the colour channels that the backbone expects: `RGB` or `BGR`."
+    input_format: Literal["RGB", "BGR"] = Field(
+        "RGB", description="Order of the colour channels that the backbone expects."
     )
 
     @model_validator(mode="after")

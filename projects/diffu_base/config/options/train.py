@@ -96,7 +96,7 @@ class EmaOptions(Options):
 class TrainOptions(Options):
     """`train`: the run."""
 
-    output_dir: str = Field("./output", description="The folder of everything that the run writes.")
+    output_dir: str = Field("./output", min_length=1, description="The folder of everything that the run writes.")
     init_checkpoint: str = Field(
         "",
         description="Weights to start from, or to evaluate: a path, a detectron2:// or https:// address; empty starts "
@@ -112,7 +112,9 @@ class TrainOptions(Options):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="auto takes CUDA where it is there and --num-gpus is not 0, else the CPU; or `cuda`, `cpu`.",
     )
-    seed: int = Field(-1, description="Seed of all random numbers; a negative one is drawn, logged and saved.")
+    seed: int = Field(
+        -1, lt=2**32, description="Seed of all random numbers; a negative one is drawn, logged and saved."
+    )
     tf32: bool | None = Field(
         None, description="true allows TF32 everywhere, false forbids it; null keeps PyTorch's choice."
     )

@@ -71,14 +71,18 @@ def refusal(name: str, *overrides: str) -> str:
         ("model.criterion.weight_dict.loss_mask=-1", "greater than or equal to 0"),
         ("model.backbone=resnet50", "object"),
         ("model.backbone=null", "object"),
+        ("model.input_format=RGBA", "'RGB' or 'BGR'"),
+        ("dataloader.train.mapper.img_format=L", "'RGB' or 'BGR'"),
+        ("train.seed=4294967296", "less than 4294967296"),
+        ("train.output_dir=", "at least 1 character"),
+        ("train.amp=true", "several keys"),
     ],
 )
 def test_a_wrong_value(override: str, allowed: str):
     key, _, value = override.partition("=")
     message = refusal(RUN, override)
-    assert re.match(rf"{re.escape(key)} is '?{re.escape(value.replace('null', 'None'))}'?; .*{allowed}", message), (
-        message
-    )
+    shown = {"null": "None", "true": "True"}.get(value, value)
+    assert re.match(rf"{re.escape(key)} is '?{re.escape(shown)}'?; .*{allowed}", message), message
     assert message.count("\n") == 0  # what follows the key is not named again
 
 
@@ -118,11 +122,20 @@ def test_a_wrong_value(override: str, allowed: str):
         (LVIS, ["model.criterion.class_loss.num_sampled=1"], r"class_loss.num_sampled is 1; .*equal to 2"),
         (LVIS, ["dataloader.train.repeat_thresh=0"], r"dataloader.train.repeat_thresh is 0; .*greater than 0"),
         (BASELINE, ["model.sampler.nms={iou_threshold: 0.5}"], r"model.sampler.nms is dict; an object"),
+        (RUN, ["train.checkpointer.best_metric=bbox/mAP"], r"best_metric is 'bbox/mAP'; .*bbox/AP, .*segm/AP"),
+        (DETR, ["train.checkpointer.best_metric=segm/AP"], r"best_metric is 'segm/AP'; .*bbox/AP, .*"),
+        (LVIS, ["train.checkpointer.best_metric=bbox/AP-cat"], r"best_metric is 'bbox/AP-cat'; .*bbox/APr"),
         (OWN, ["data.read_images=maybe"], r"data.read_images is 'maybe'; .*boolean"),
     ],
 )
 def test_values_that_do_not_fit_each_other(name: str, overrides: list[str], message: str):
     assert re.search(message, refusal(name, *overrides))
+
+
+@pytest.mark.parametrize("metric", ["segm/APs", "bbox_raw/AP", "bbox/AP-a class that only the data know"])
+def test_a_metric_that_the_evaluator_may_report(metric: str):
+    assert get_config(RUN).train.model_ema.use_ema_weights_for_eval_only
+    read(RUN, f"train.checkpointer.best_metric={metric}", "train.model_ema.eval_both=true")
 
 
 @pytest.mark.parametrize(
