@@ -20,6 +20,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(args)
     except ValueError as error:
         raise SystemExit(f"error: {error}") from error
+    except BrokenProcessPool as error:
+        raise SystemExit("error: a variant's process was killed, perhaps because memory ran out") from error
 
 
 if __name__ == "__main__":

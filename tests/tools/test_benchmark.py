@@ -1,6 +1,7 @@
 """tools/benchmark.py from its arguments to what it prints. No time is asserted."""
 
 import contextlib
+import functools
 import io
 import os
 from pathlib import Path
@@ -59,6 +60,12 @@ def test_mistakes_are_named(arguments, message):
     mode, *rest = arguments
     with pytest.raises(SystemExit, match=message):
         main([mode, "--config-file", CONFIG, "--num-gpus", "0", *rest])
+
+
+def test_a_process_that_is_killed_is_told(monkeypatch):
+    monkeypatch.setattr("tools.benchmark.take_turn", functools.partial(os._exit, 1))
+    with pytest.raises(SystemExit, match="process was killed"):
+        run("inference", "--steps", "1", "--sizes", "64x64")
 
 
 def test_a_mistake_that_shows_in_the_process_is_the_users():
