@@ -15,9 +15,9 @@ from .loader import DatasetDicts, Mapper, build_train_loader
 class ResumableRepeatFactorSampler(Sampler[int]):
     """An endless stream of image indices, in which image i comes about `repeat_factors[i]` times per epoch.
 
-    An image comes as often as the whole part of its factor says, and with the probability of the fractional part once
-    more. Every epoch draws anew. All processes share this one stream, and every `iter()` starts it from the beginning,
-    as `build_train_loader` needs it.
+    The whole part of its factor is how often an image comes at least. The fractional part is the probability that it
+    comes once more. Every epoch draws anew. All processes share this one stream, and every `iter()` starts it from the
+    beginning, as `build_train_loader` needs it.
 
     Args:
         repeat_factors: (N,) finite numbers of 1 or more.

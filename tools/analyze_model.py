@@ -116,7 +116,7 @@ def statistics(model: Detector, evaluations: int, sizes: Sequence[Size]) -> dict
 
 
 def estimate_training(cfg: DictConfig, model: Detector, size: Size, gpus: int, tflops: float) -> dict[str, Any]:
-    """What the training of ``cfg`` takes on so many GPUs, each sustaining so many 10^12 operations per second."""
+    """Estimate the training of ``cfg`` on `gpus` GPUs, each sustaining `tflops` · 10^12 operations per second."""
     if gpus < 1 or tflops <= 0:
         raise ValueError(f"--gpus {gpus} --tflops {tflops:g}: both must be positive")
     iterations, batch = cfg.train.max_iter, cfg.dataloader.train.total_batch_size

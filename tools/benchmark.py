@@ -55,7 +55,7 @@ def overrides_and_variables(words: Sequence[str]) -> tuple[list[str], dict[str, 
 
 @contextmanager
 def process(environment: dict[str, str]) -> Iterator[ProcessPoolExecutor]:
-    """A new process, as a pool of one, with these variables besides this process's."""
+    """Start a process, as a pool of one. It has these environment variables in addition to those of this process."""
     before = dict(os.environ)
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         os.environ.update({**_ENVIRONMENT, **before, **environment})

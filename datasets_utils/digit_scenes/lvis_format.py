@@ -68,5 +68,5 @@ class LvisFormat:
                 image.update(neg_category_ids=absent, not_exhaustive_category_ids=open_)
 
     def frequency(self, image_count: int) -> str:
-        """Returns "r", "c" or "f": whether a class in so many training images is rare, common or frequent."""
+        """Returns "r", "c" or "f" for a class that is rare, common or frequent by its number of training images."""
         return "r" if image_count <= self.rare else "c" if image_count <= self.common else "f"

@@ -9,7 +9,7 @@ from ..register import CLASS_NAMES
 from .glyphs import SPLITS, Glyph, draw_background, draw_glyph
 from .lvis_format import LvisFormat
 
-PLACEMENT_TRIES = 30  # a digit is left out after so many places
+PLACEMENT_TRIES = 30  # after so many failed places, a digit is left out
 # The highest IoU of two digits' boxes. In plain scenes, boxes may overlap at their corners. In crowded scenes, digits
 # cover each other as far as a person can still read them.
 PLAIN_MAX_IOU = 0.05

@@ -13,7 +13,7 @@ Measured = dict[str, Any]  # of a variant: `turns`: seconds by part of each; `ou
 
 
 def text(measured: dict[str, Measured], images: int) -> str:
-    """The numbers of the variants, A and perhaps B, with so many images a turn, as a table and sentences."""
+    """The numbers of variant A and perhaps B as a table and sentences; a turn has this number of images."""
     lines = ["", table(rows(**measured)), ""]
     for name, variant in measured.items():
         rate, peak, tensors = images / np.median(seconds(variant, "total")), variant["peak"], variant["tensors"]

@@ -59,7 +59,7 @@ class Run:
 
 
 class InferenceRun(Run):
-    """Detection with so many decoder `evaluations`."""
+    """Detection with this number of decoder `evaluations`."""
 
     def __init__(self, *args: Any, evaluations: int) -> None:
         super().__init__(*args)

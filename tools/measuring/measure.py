@@ -147,7 +147,7 @@ def fill_zero_matrices(model: nn.Module, seed: int = 0, deviation: float = 0.02)
 
 
 def describe_environment(device: str) -> dict[str, Any]:
-    """What measured numbers depend on besides the code."""
+    """The machine, packages and settings that measured numbers depend on."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_gpu else _cpu_name(),

@@ -1,5 +1,7 @@
-"""V3Det: COCO's loaders with repeat-factor sampling, and COCO's average precision with 300 detections as V3Det's
-authors have it. docs/datasets.md says what their evaluator does besides."""
+"""V3Det: COCO's loaders with repeat-factor sampling, and COCO's average precision of 300 detections per class.
+
+V3Det's authors also count 300. docs/datasets.md says what else their evaluator does.
+"""
 
 from datasets_utils.sampling import build_repeat_factor_loader
 from projects.diffu_base import get_config

@@ -25,7 +25,7 @@ class EncoderTargets(Protocol):
     """Makes the targets of the encoder's proposals from an image's targets.
 
     Attributes:
-        num_classes: a number of classes that the proposals' predictions may have besides K; None: they must have K.
+        num_classes: a number of classes that the proposals' predictions may have instead of K; None: they must have K.
     """
 
     num_classes: int | None
