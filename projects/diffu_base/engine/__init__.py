@@ -1,1 +1,1 @@
-"""The parts of tools/train_net.py, on top of detectron2's trainer, hooks and checkpointer."""
+"""Training and evaluation of runs, on top of detectron2's trainer, hooks and checkpointer."""
