@@ -141,7 +141,7 @@ class Trainer(TrainerBase):
             path = save_replay(
                 self.output_dir, model=self.model, batch=batch, rng=rng, iteration=self.iter, losses=report.local_losses
             )
-            message += f"; run it again with --replay {path} behind the same command"
+            message += f"; the same command runs it again with --replay {path}"
         raise FloatingPointError(message)
 
     def state_dict(self) -> dict[str, Any]:
