@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from .classes import check_class_count, classes_of_own_data, registered_classes
 from .files import get_config
 from .metrics import check_best_metric, metrics_before_data
-from .options.base import Options, join_key
+from .options.base import Options, is_call, join_key
 from .options.catalog import name_of, options_of, takes
 from .options.run import RunOptions
 from .options.train import TrainOptions
@@ -144,23 +144,29 @@ def check_data(cfg: DictConfig, *, training: bool) -> None:
     values = plain_values(cfg)
     for count in (registered_classes, classes_of_own_data):
         check_class_count(values["model"], values["dataloader"], count)
+    if training:
+        _check_batch(values)
     if "data_check" in cfg:
         if not training:
             cfg.data_check.train = None
         instantiate(cfg.data_check)
-    if training:
-        _check_batch(values)
     # If the evaluator cannot work, it raises its error here, not after thousands of iterations.
     evaluator: Any = instantiate(cfg.dataloader.evaluator) if "evaluator" in cfg.dataloader else None
     options = TrainOptions.of(cfg)
     best_metric = options.checkpointer.best_metric
-    if training and best_metric and hasattr(evaluator, "metric_names"):
-        check_best_metric(best_metric, evaluator.metric_names, model=values["model"], ema=options.model_ema)
+    if training and best_metric:
+        if evaluator is None:
+            raise ValueError(
+                f"train.checkpointer.best_metric is {best_metric!r}; there is no dataloader.evaluator for it"
+            )
+        if hasattr(evaluator, "metric_names"):  # an evaluator of one's own may lack them
+            check_best_metric(best_metric, evaluator.metric_names, model=values["model"], ema=options.model_ema)
 
 
 def _check_batch(values: Mapping[str, Any]) -> None:
     """Check that a batch can be divided among the processes, and each share into the accumulation steps."""
-    size = values["dataloader"].get("train", {}).get("total_batch_size")
+    loader = values["dataloader"].get("train")
+    size = loader.get("total_batch_size") if is_call(loader) else None
     if not isinstance(size, int):
         return
     processes, passes = comm.get_world_size(), values["train"].get("accumulation_steps", 1)

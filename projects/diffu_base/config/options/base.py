@@ -126,6 +126,8 @@ def _rule(detail: Any) -> str:
         return _MISSING
     if detail["type"] == "model_type":
         return "several keys belong here, not one value"
+    if detail["type"] == "extra_forbidden":
+        return "there is no such key"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"
 

@@ -12,6 +12,8 @@ from .registry import explains
 class LossWeights(Options):
     """`weight_dict`: how much each kind of loss counts, in every layer of the decoder or head of the series."""
 
+    model_config = {**Options.model_config, "extra": "forbid"}  # a weight of a loss that does not exist
+
     loss_class: NonNegative = Field(description="Weight of the classification loss.")
     loss_bbox: NonNegative = Field(description="Weight of the L1 loss of the boxes.")
     loss_giou: NonNegative = Field(description="Weight of the loss of the boxes' generalized IoU.")

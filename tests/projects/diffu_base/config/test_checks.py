@@ -1,7 +1,7 @@
 import pytest
 
 from projects.diffu_base import get_config
-from projects.diffu_base.config.checks import load_config, resolve_device
+from projects.diffu_base.config.checks import check_data, load_config, resolve_device
 from projects.diffu_base.config.options.train import TrainOptions
 from tests.projects.diffu_base.engine.runs import CONFIG, config
 from tools.train_net import argument_parser
@@ -63,3 +63,26 @@ def test_the_common_settings_are_the_options_at_their_defaults():
     assert TrainOptions.of(get_config("common/train")) == TrainOptions.model_validate(
         {**TrainOptions().model_dump(), "wandb": {"params": {"dir": "./output"}}}
     )
+
+
+@pytest.mark.parametrize(
+    ("processes", "override", "message"),
+    [
+        (1, "train.accumulation_steps=3", r"train.accumulation_steps is 3; .*4 images"),
+        (2, "train.accumulation_steps=4", r"train.accumulation_steps is 4; .*2 images"),
+        (3, "train.accumulation_steps=1", r"dataloader.train.total_batch_size is 4; .*3 processes"),
+        (8, "dataloader.train.total_batch_size=12", r"dataloader.train.total_batch_size is 12; .*8 processes"),
+    ],
+)
+def test_a_batch_that_cannot_be_cut_is_refused_in_training_alone(monkeypatch, processes, override, message):
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: processes)
+    cfg = config(override)
+    with pytest.raises(ValueError, match=message):
+        check_data(cfg, training=True)
+    check_data(cfg, training=False)
+
+
+@pytest.mark.parametrize(("processes", "passes"), [(1, 4), (2, 2), (4, 1)])
+def test_a_batch_that_can_be_cut(monkeypatch, processes, passes):
+    monkeypatch.setattr("detectron2.utils.comm.get_world_size", lambda: processes)
+    check_data(config(f"train.accumulation_steps={passes}"), training=True)

@@ -69,6 +69,7 @@ def refusal(name: str, *overrides: str) -> str:
         ("model.criterion.matcher.cost_giou=-2", "greater than or equal to 0"),
         ("model.criterion.class_loss.alpha=2", "less than or equal to 1"),
         ("model.criterion.weight_dict.loss_mask=-1", "greater than or equal to 0"),
+        ("model.criterion.weight_dict.loss_msk=5.0", "no such key"),
         ("model.backbone=resnet50", "object"),
         ("model.backbone=null", "object"),
         ("model.input_format=RGBA", "'RGB' or 'BGR'"),
@@ -80,7 +81,7 @@ def refusal(name: str, *overrides: str) -> str:
 )
 def test_a_wrong_value(override: str, allowed: str):
     key, _, value = override.partition("=")
-    message = refusal(RUN, override)
+    message = refusal(RUN, f"+{override}" if key.endswith("loss_msk") else override)
     shown = {"null": "None", "true": "True"}.get(value, value)
     assert re.match(rf"{re.escape(key)} is '?{re.escape(shown)}'?; .*{allowed}", message), message
     assert message.count("\n") == 0  # what follows the key is not named again
@@ -220,9 +221,10 @@ def test_a_value_that_is_computed_later_is_taken():
 
 
 def test_keys_that_nothing_reads_are_told_in_the_log(caplog):
-    read(RUN, "+dataloader.validation=null", "+model.criterion.weight_dict.loss_msk=1.0", "+note=trial")
-    assert [message.split()[0] for message in caplog.messages] == [
-        "dataloader.validation",
-        "model.criterion.weight_dict.loss_msk",
+    read(RUN, "+dataloader.evaluators=null", "+train.amp.dtyp=float16", "+data.train_jsn=x", "+note=trial")
+    assert sorted(message.split()[0] for message in caplog.messages) == [
+        "data.train_jsn",
+        "dataloader.evaluators",
+        "train.amp.dtyp",
     ]
-    assert "there is model.criterion.weight_dict.loss_mask" in caplog.text
+    assert "there is dataloader.evaluator" in caplog.text
