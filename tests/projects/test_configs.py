@@ -14,6 +14,8 @@ from omegaconf import DictConfig, ListConfig
 from torch import nn
 
 from projects.diffu_base import get_config
+from projects.diffu_base.config.reference import explain
+from projects.diffu_base.config.walk import plain_values
 from tests.support.custom_tree import write_custom_tree
 from tests.support.tiny_models import tiny_model
 
@@ -71,6 +73,7 @@ def test_a_run_is_whole(path: Path, tmp_path: Path):
     if "data" in cfg:  # one's own, whose classes are counted
         cfg.data.update(write_custom_tree(tmp_path / "data"))
     assert_every_interpolation_resolves(cfg)
+    assert_every_key_is_explained(cfg)
     assert_the_schedule_covers_the_run(cfg)
     assert_the_optimizer_has_every_parameter(cfg, build(cfg.model))
     # The loaders read images in the order of channels that the model expects.
@@ -96,6 +99,11 @@ def assert_every_interpolation_resolves(node: DictConfig | ListConfig) -> None:
         value = node[key]  # resolves, or raises
         if isinstance(value, DictConfig | ListConfig):
             assert_every_interpolation_resolves(value)
+
+
+def assert_every_key_is_explained(cfg: DictConfig) -> None:
+    entries = explain(plain_values(cfg))
+    assert [entry.key for entry in entries if not (entry.is_explained and entry.sentence)] == []
 
 
 def assert_the_schedule_covers_the_run(cfg: DictConfig) -> None:
