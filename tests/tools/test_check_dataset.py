@@ -74,6 +74,6 @@ def test_mistakes_are_named(arguments, message):
 
 def test_missing_data_name_the_variable(tmp_path):
     register_digit_scenes(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"nowhere.*\$DETECTRON2_DATASETS.*docs/datasets.md"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*\$DETECTRON2_DATASETS.*build_digit_scenes.py"):
         main(["--config-file", str(CONFIGS / "digit_scenes.py")])
     register_digit_scenes()

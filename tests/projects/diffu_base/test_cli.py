@@ -77,7 +77,7 @@ def test_config_shows_every_key_with_its_value_type_and_sentence(capsys):
     assert ends("config", "diffu_dino/custom-r50-4scales", "model.num_queries=17", "train.seed=3") == 0
     lines = {line.split(" = ")[0]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["model.num_queries"].startswith("model.num_queries = 17 ")
-    assert re.fullmatch(r"train.seed = 3 +integer +Seed of all random numbers.*", lines["train.seed"])
+    assert re.fullmatch(r"train.seed = 3 +integer < 4294967296 +Seed of all random numbers.*", lines["train.seed"])
 
 
 def test_a_reader_that_has_read_enough_is_no_error(tmp_path):
