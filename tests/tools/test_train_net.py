@@ -9,6 +9,8 @@ import pytest
 
 from tests.projects.diffu_base.engine.runs import CONFIG, ROOT, run
 
+pytestmark = pytest.mark.slow
+
 
 def command(*arguments: str, cwd) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT)}

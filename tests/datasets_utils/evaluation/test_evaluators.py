@@ -19,6 +19,8 @@ from tests.datasets_utils.evaluation import evaluation_case as case
 from tests.datasets_utils.evaluation.evaluation_run import SCRIPT
 from tests.projects.diffu_base.engine.runs import torchrun
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def coco_name(tmp_path):

@@ -16,6 +16,8 @@ from tests.support.detection import assert_same_detections, assert_same_with_mas
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
 
+pytestmark = pytest.mark.slow
+
 QUERIES = 30
 NAME = "diffu_dino_inst_r50"
 

@@ -15,6 +15,8 @@ from tests.projects.diffusion_inst.tiny import PROPOSALS, load_model, shrink, ti
 from tests.support.detection import detect, image
 from tests.support.golden import fill
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def shared():

@@ -9,6 +9,8 @@ from tools.benchmarking import runs
 from tools.benchmarking.report import difference
 from tools.benchmarking.runs import InferenceRun, Run, TrainingRun, finish, take_turn
 
+pytestmark = pytest.mark.slow
+
 CONFIG = str(Path(__file__).parents[1] / "measured_config.py")
 SIZES = [(64, 96), (96, 64)]
 

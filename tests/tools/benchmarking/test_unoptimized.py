@@ -12,6 +12,8 @@ from tests.support.detection import image
 from tests.support.tiny_models import tiny_config
 from tools.benchmarking import unoptimized
 
+pytestmark = pytest.mark.slow
+
 SLOTS = {
     "transformer.ranking": unoptimized.EveryLogitScore,
     "criterion.matcher": unoptimized.EveryClassMatcher,

@@ -13,6 +13,8 @@ from tests.support.tiny_models import tiny_model
 from tools.measuring.flops import count_flops, count_training_products
 from tools.measuring.measure import random_images, with_targets
 
+pytestmark = pytest.mark.slow
+
 C, HEADS, POINTS = 32, 4, 4
 SHAPES = ((8, 12), (4, 6))
 TOKENS = 8 * 12 + 4 * 6

@@ -16,6 +16,8 @@ from projects.diffu_base.modeling.backbones.swin import SwinTransformer
 from tests.projects.diffu_base.engine.runs import config, run
 from tests.support.tiny_models import tiny_model
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ("channels_last", "activation_checkpointing", "compile_layers")
 
 

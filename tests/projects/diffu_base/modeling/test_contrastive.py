@@ -14,6 +14,8 @@ from projects.diffu_base.modeling.losses import MatchedPairs
 from tests.support.detection import image, train_and_evaluate
 from tests.support.tiny_models import tiny_config
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "pytorch_metric_learning"
 
 

@@ -15,6 +15,8 @@ from projects.diffu_base.modeling.backbones.timm_backbone import TimmBackbone
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
 
+pytestmark = pytest.mark.slow
+
 # Models that round sides up, round sides down, put channels last, and go on after the last map that is read.
 MODELS = {
     "resnet18": (2, 3, 4),
