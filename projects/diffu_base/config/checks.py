@@ -10,7 +10,7 @@ from detectron2.config import instantiate
 from detectron2.utils import comm
 from omegaconf import DictConfig
 
-from .classes import check_class_count, classes_of_own_data, registered_classes
+from .classes import check_class_count, classes_of_annotations, classes_of_own_data, registered_classes
 from .files import get_config
 from .metrics import check_best_metric, metrics_before_data
 from .options.base import Options, is_call, join_key
@@ -142,7 +142,7 @@ def check_data(cfg: DictConfig, *, training: bool) -> None:
         FileNotFoundError: the data to evaluate on do not exist.
     """
     values = plain_values(cfg)
-    for count in (registered_classes, classes_of_own_data):
+    for count in (registered_classes, classes_of_own_data, classes_of_annotations):
         check_class_count(values["model"], values["dataloader"], count)
     if training:
         _check_batch(values)

@@ -1,5 +1,6 @@
 """Checks that a model has as many classes as its data."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -32,12 +33,26 @@ def classes_of_own_data(name: Any) -> int | None:
     return count_classes(class_file) if class_file else None
 
 
+def classes_of_annotations(name: Any) -> int | None:
+    """Read the annotation file of a registered data set that names no classes, and count its categories.
+
+    None if the data set is not in COCO's or LVIS's format, or its file does not exist: loading it says what is missing.
+    """
+    if not isinstance(name, str) or name not in MetadataCatalog.list() or registered_classes(name) is not None:
+        return None
+    metadata = MetadataCatalog.get(name)
+    json_file = metadata.get("json_file")
+    if metadata.get("evaluator_type") not in ("coco", "lvis") or not json_file or not os.path.isfile(json_file):
+        return None
+    return count_classes(json_file)
+
+
 def check_class_count(model: Any, dataloader: Mapping[str, Any], count: CountClasses) -> None:
     """Check that the model has as many classes as each of its data sets.
 
     Args:
         model, dataloader: plain parts of a config.
-        count: `registered_classes` or `classes_of_own_data`.
+        count: `registered_classes`, `classes_of_own_data` or `classes_of_annotations`.
 
     Raises:
         ValueError: naming both numbers and the data set.

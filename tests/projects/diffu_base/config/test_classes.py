@@ -1,7 +1,10 @@
 """The model has as many classes as its data, or the config is refused."""
 
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
 
+from datasets_utils import catalogs
 from projects.diffu_base.config.checks import check_data, load_config
 from tests.support.custom_tree import overrides, write_custom_tree
 
@@ -52,3 +55,30 @@ def test_own_data_have_three_classes(tmp_path, training: bool):
         check_data(cfg, training=training)
     check_data(load_config(OWN, [*settings, "model.num_classes=3"], num_gpus=0), training=training)
     check_data(load_config(OWN, settings, num_gpus=0), training=training)
+
+
+def by_this_project(name: str, json_file: str, images: str) -> None:
+    catalogs.register(catalogs.DataSet.of_coco_format(name, json_file, images, source="...", evaluator_type="coco"))
+
+
+def by_detectron2(name: str, json_file: str, images: str) -> None:
+    register_coco_instances(name, {}, json_file, images)
+
+
+@pytest.mark.parametrize("register", [by_this_project, by_detectron2])
+def test_a_registered_data_set_that_names_no_classes_has_those_of_its_annotations(tmp_path, register):
+    paths = write_custom_tree(tmp_path)
+    names = ["unnamed_classes_train", "unnamed_classes_val"]
+    try:
+        for name, split in zip(names, ("train", "val"), strict=True):
+            register(name, paths[f"{split}_json"], paths[f"{split}_images"])
+        settings = [f"dataloader.{part}.dataset.names={n}" for part, n in zip(("train", "test"), names, strict=True)]
+        cfg = load_config("diffu_dino/demo/digits", [*settings, "model.num_classes=4"], num_gpus=0)
+        with pytest.raises(ValueError, match="model.num_classes is 4; unnamed_classes_train, .* has 3 classes"):
+            check_data(cfg, training=True)
+        check_data(load_config("diffu_dino/demo/digits", [*settings, "model.num_classes=3"], num_gpus=0), training=True)
+    finally:
+        for name in names:
+            for catalog in (DatasetCatalog, MetadataCatalog):
+                if name in catalog.list():
+                    catalog.remove(name)
