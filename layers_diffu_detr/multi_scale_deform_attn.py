@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from layers_diffu_detr.tracing import is_exporting
+
 ENV_VARIABLE = "DIFFU_DETR_DEFORM_ATTN"
 DeformAttnOp = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -156,7 +158,12 @@ _BAGS_ARE_FAST = _CHOICE == "auto" and "fbgemm" in torch.backends.quantized.supp
 
 
 def _op_for(value: Tensor) -> DeformAttnOp:
-    """The op that was chosen at import, or embedding bags where these are faster and no gradient is needed."""
+    """The op that was chosen at import, or embedding bags where these are faster and no gradient is needed.
+
+    An exported graph gets PyTorch's operations, which every runtime knows.
+    """
+    if is_exporting():
+        return deform_attn_pytorch
     bags = _BAGS_ARE_FAST and not torch.is_grad_enabled() and value.is_cpu and value.dtype == torch.float32
     return deform_attn_bags if bags else _deform_attn
 

@@ -33,7 +33,7 @@ def ddim_times(num_timesteps: int, num_steps: int, last: int = 0) -> list[tuple[
     available = num_timesteps - 1 - last
     if not isinstance(num_steps, int) or not 1 <= num_steps <= available:
         raise ValueError(f"num_steps is {num_steps!r}; {num_timesteps} timesteps allow 1 to {available}")
-    times = torch.linspace(last, num_timesteps - 1, num_steps + 1).int().tolist()[::-1]
+    times = [last + available * i // num_steps for i in range(num_steps, -1, -1)]
     return list(zip(times[:-1], times[1:], strict=True))
 
 

@@ -107,7 +107,9 @@ def test_conditioned_decoder_equals_that_of_diffu_dino():
         positions = iter(inputs["multi_level_pos_embeds"])
         sizes = [[[int((~m[:, 0]).sum()), int((~m[0]).sum())] for m in level] for level in inputs["multi_level_masks"]]
         memory = ours.transformer.encode(
-            inputs["multi_level_feats"], torch.tensor(sizes).transpose(0, 1), lambda mask: next(positions)
+            inputs["multi_level_feats"],
+            [list(of_image) for of_image in zip(*sizes, strict=True)],
+            lambda mask: next(positions),
         )
         proposals = ours.transformer.propose(memory, ours.num_boxes)
         content, _ = ours.transformer.queries(memory, proposals)

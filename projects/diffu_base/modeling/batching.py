@@ -1,6 +1,8 @@
-"""Helpers for images of different sizes: grouping them by size, finding the valid part of padded maps, padding maps."""
+"""Helpers for images of different sizes: grouping them by size, finding the valid part of padded maps, padding maps.
 
-from collections import defaultdict
+They compute with the sizes as numbers, which stay symbols while `torch.export` makes a graph for images of any size.
+"""
+
 from collections.abc import Sequence
 
 import torch
@@ -10,10 +12,28 @@ from torch import Tensor
 
 def groups_by_size(images: list[Tensor]) -> list[list[int]]:
     """Group images of equal size: a list of indices into `images` for each size."""
-    groups: dict[torch.Size, list[int]] = defaultdict(list)
+    groups: list[list[int]] = []
     for i, image in enumerate(images):
-        groups[image.shape].append(i)
-    return list(groups.values())
+        group = next((group for group in groups if images[group[0]].shape == image.shape), None)
+        if group is None:
+            groups.append([i])
+        else:
+            group.append(i)
+    return groups
+
+
+def stack_padded(images: list[Tensor], divisor: int = 1) -> Tensor:
+    """Join images (C, H_i, W_i) to one batch; zeros pad them to the largest height and width, rounded up to multiples of
+    `divisor`.
+    """
+    height, width = (-(-max(image.shape[axis] for image in images) // divisor) * divisor for axis in (-2, -1))
+    return torch.stack([_padded(image, height, width) for image in images])
+
+
+def _padded(x: Tensor, height: int, width: int) -> Tensor:
+    if x.shape[-2:] == (height, width):
+        return x
+    return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
 
 
 def valid_sizes_of(size: Sequence[int], padded_size: Sequence[int], levels: list[Tensor]) -> list[list[int]]:
@@ -36,4 +56,4 @@ def valid_sizes_of(size: Sequence[int], padded_size: Sequence[int], levels: list
 def pad_and_cat(maps: Sequence[Tensor]) -> Tensor:
     """Join maps (B_i, C, H_i, W_i) to one batch; zeros pad them to the largest height and width."""
     height, width = max(x.shape[-2] for x in maps), max(x.shape[-1] for x in maps)
-    return torch.cat([F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2])) for x in maps])
+    return torch.cat([_padded(x, height, width) for x in maps])

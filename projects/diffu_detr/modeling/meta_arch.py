@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, predict, refine_boxes
@@ -19,7 +19,7 @@ from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
 from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
 from layers_diffu_detr.targets import Target
-from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, valid_sizes_of
+from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, stack_padded, valid_sizes_of
 from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 from projects.diffu_detr.modeling.proposals import Proposals
@@ -132,7 +132,7 @@ class DiffuDETR(Detector):
         levels, valid_sizes = self.extract_features(images)
         return self.transformer.encode(levels, valid_sizes, self.position_embedding)
 
-    def extract_features(self, images: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def extract_features(self, images: list[Tensor]) -> tuple[list[Tensor], list[list[list[int]]]]:
         """Apply backbone and neck.
 
         In training all images are padded to one batch. In inference only images of equal size share one, since an
@@ -140,22 +140,21 @@ class DiffuDETR(Detector):
         the padding.
 
         Returns:
-            L maps (B, C, H_l, W_l), padded with zeros, and the valid height and width of each, (B, L, 2) int64 on the
-            CPU.
+            L maps (B, C, H_l, W_l), padded with zeros, and the valid height and width of each, (B, L, 2) numbers.
         """
         groups = [list(range(len(images)))] if self.training else groups_by_size(images)
         levels_of_group: list[list[Tensor]] = []
         valid_sizes: list[list[list[int]]] = [[]] * len(images)
         for group in groups:
-            batch = ImageList.from_tensors([images[i] for i in group]).tensor
+            batch = stack_padded([images[i] for i in group])
             levels = self.neck(self.backbone(batch))
             levels_of_group.append(levels)
             for i in group:
                 valid_sizes[i] = valid_sizes_of(images[i].shape[-2:], batch.shape[-2:], levels)
         if len(groups) == 1:
-            return levels_of_group[0], torch.tensor(valid_sizes)
+            return levels_of_group[0], valid_sizes
         order = torch.tensor([i for group in groups for i in group]).argsort().to(self.device)
-        return [pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], torch.tensor(valid_sizes)
+        return [pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], valid_sizes
 
     def propose_for_inference(self, memory: Memory) -> Proposals | None:
         """The proposals, or None if inference reads none, as with diffused boxes and learned content."""

@@ -34,7 +34,7 @@ class Memory:
         centres: (B, S, 2), the centre (x, y) of each token's cell, relative to the valid part of its level.
         levels: (S,) int64, each token's level.
         sizes: `spatial_shapes` as numbers.
-        valid_sizes: (B, L, 2) int64 on the CPU, valid height and width of each level.
+        valid_sizes: (B, L, 2), valid height and width of each level, as numbers.
     """
 
     tokens: Tensor
@@ -46,7 +46,7 @@ class Memory:
     centres: Tensor
     levels: Tensor
     sizes: list[list[int]]
-    valid_sizes: Tensor
+    valid_sizes: list[list[list[int]]]
 
     def maps(self) -> list[Tensor]:
         """The tokens as L maps (B, C, H_l, W_l), finest first; 0 where padded."""
@@ -125,12 +125,14 @@ class DeformableTransformer(nn.Module):
                 module.init_weights()
         nn.init.normal_(self.level_embeds)
 
-    def encode(self, features: list[Tensor], valid_sizes: Tensor, position_embedding: nn.Module) -> Memory:
+    def encode(
+        self, features: list[Tensor], valid_sizes: list[list[list[int]]], position_embedding: nn.Module
+    ) -> Memory:
         """Encode feature maps.
 
         Args:
             features: L maps (B, C, H_l, W_l), padded to a common size.
-            valid_sizes: (B, L, 2) int64 on the CPU, valid height and width of each image's map.
+            valid_sizes: (B, L, 2), valid height and width of each image's map.
             position_embedding: padding mask (B, H, W) -> (B, C, H, W).
         """
         memory = self._flatten(features, valid_sizes, position_embedding)
@@ -144,20 +146,23 @@ class DeformableTransformer(nn.Module):
         )
         return replace(memory, tokens=tokens)
 
-    def _flatten(self, features: list[Tensor], valid_sizes: Tensor, position_embedding: nn.Module) -> Memory:
+    def _flatten(
+        self, features: list[Tensor], valid_sizes: list[list[list[int]]], position_embedding: nn.Module
+    ) -> Memory:
         device = features[0].device
         to_device = partial(Tensor.to, device=device, non_blocking=True)  # copies without waiting for the backbone
-        shapes = torch.tensor([feature.shape[-2:] for feature in features])  # (L, 2)
-        padded = bool((valid_sizes != shapes).any())
-        valid_ratios = to_device((valid_sizes / shapes).flip(-1))
+        sizes = [list(feature.shape[-2:]) for feature in features]
+        padded = any(of_image != sizes for of_image in valid_sizes)
+        shapes, valid_shapes = torch.tensor(sizes), torch.tensor(valid_sizes)  # (L, 2), (B, L, 2)
+        valid_ratios = to_device((valid_shapes / shapes).flip(-1))
         masks, centres, positions, levels = [], [], [], []
-        for level, (feature, sizes) in enumerate(zip(features, to_device(valid_sizes).unbind(1), strict=True)):
+        for level, (feature, valid) in enumerate(zip(features, to_device(valid_shapes).unbind(1), strict=True)):
             height, width = feature.shape[-2:]
             y, x = torch.arange(height, device=device), torch.arange(width, device=device)
-            mask = (y[None, :, None] >= sizes[:, 0, None, None]) | (x[None, None, :] >= sizes[:, 1, None, None])
+            mask = (y[None, :, None] >= valid[:, 0, None, None]) | (x[None, None, :] >= valid[:, 1, None, None])
             grid = torch.stack(torch.meshgrid(x + 0.5, y + 0.5, indexing="xy"), dim=-1)  # (H, W, 2)
             masks.append(mask.flatten(1))
-            centres.append((grid / sizes.flip(-1)[:, None, None]).flatten(1, 2))
+            centres.append((grid / valid.flip(-1)[:, None, None]).flatten(1, 2))
             positions.append(position_embedding(mask).flatten(2).transpose(1, 2) + self.level_embeds[level])
             levels.append(torch.full((height * width,), level, device=device))
         lengths = shapes.prod(1)
@@ -170,7 +175,7 @@ class DeformableTransformer(nn.Module):
             valid_ratios=valid_ratios,
             centres=torch.cat(centres, dim=1),
             levels=torch.cat(levels),
-            sizes=shapes.tolist(),
+            sizes=sizes,
             valid_sizes=valid_sizes,
         )
 

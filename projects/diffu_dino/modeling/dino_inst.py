@@ -90,7 +90,7 @@ class DiffuDINOInst(DiffuDINO):
     def _mask_features(self, memory: Memory) -> Iterable[Tensor]:
         """Each image's mask feature (C_m, H, W), made without padding, which the branch's convolutions would see."""
         maps = memory.maps()
-        for i, sizes in enumerate(memory.valid_sizes.tolist()):
+        for i, sizes in enumerate(memory.valid_sizes):
             own = [level[i : i + 1, :, :height, :width] for level, (height, width) in zip(maps, sizes, strict=True)]
             yield from self.mask_branch(own)
 

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 import torch
 from detectron2.modeling import Backbone
-from detectron2.structures import ImageList, Instances
+from detectron2.structures import Instances
 from torch import Tensor
 
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
 from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
-from projects.diffu_base.modeling.batching import groups_by_size
+from projects.diffu_base.modeling.batching import groups_by_size, stack_padded
 from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 
@@ -124,7 +124,7 @@ class DiffusionDet(Detector):
 
     def encode(self, images: list[Tensor]) -> Scene:
         """Pad images to one batch and compute the feature pyramid."""
-        batch = ImageList.from_tensors(images, self.backbone.size_divisibility).tensor
+        batch = stack_padded(images, self.backbone.size_divisibility or 1)
         sizes = [[width, height, width, height] for height, width in (image.shape[-2:] for image in images)]
         return Scene(self.backbone(batch), torch.tensor(sizes, dtype=torch.float32).to(self.device, non_blocking=True))
 

@@ -40,9 +40,9 @@ def transformer():
 def maps(height, width, batch=1, seed=0):
     """Two levels and their valid sizes when nothing is padded."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = [(height, width), (-(-height // 2), -(-width // 2))]
+    shapes = [[height, width], [-(-height // 2), -(-width // 2)]]
     levels = [torch.randn(batch, DIM, *shape, generator=generator) for shape in shapes]
-    return levels, torch.tensor([shapes] * batch)
+    return levels, [shapes] * batch
 
 
 def padded(levels, valid_sizes, extra):
