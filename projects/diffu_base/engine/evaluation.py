@@ -1,7 +1,6 @@
 """Evaluation of a model: on its own, and during training."""
 
 import logging
-import os
 from collections.abc import Callable
 
 import torch
@@ -9,7 +8,6 @@ from detectron2.config import instantiate
 from detectron2.evaluation import inference_on_dataset, print_csv_format
 from detectron2.utils import comm
 from detectron2.utils.events import get_event_storage
-from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
 from torch import nn
 
@@ -21,20 +19,9 @@ from .checkpoint import last_checkpoint
 from .ema import EMAState, unwrap
 from .results import Results, write_results
 from .rng import preserved_rng
+from .weight_files import local_path
 
 logger = logging.getLogger(__name__)
-
-
-def local_path(path: str) -> str:
-    """Return the local file for a path or for a ``detectron2://`` or ``https://`` address, which is downloaded.
-
-    Raises:
-        ValueError: there is no such file.
-    """
-    local = PathManager.get_local_path(path)
-    if not os.path.isfile(local):
-        raise ValueError(f"train.init_checkpoint {path!r}: no such file")
-    return local
 
 
 def checkpoint_to_evaluate(init_checkpoint: str, output_dir: str, *, resume: bool) -> str:

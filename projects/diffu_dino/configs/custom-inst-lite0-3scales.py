@@ -1,0 +1,11 @@
+"""DiffuDINO with masks, EfficientNet-Lite0, on your own data in COCO's format, without a GPU."""
+
+from projects.diffu_base import get_config
+
+_cfg = get_config("common/own_data_light_run")
+_cfg.model = get_config("diffu_dino/models/diffu_dino_inst_lite0").model
+_cfg.model.num_classes = _cfg.num_classes
+_cfg.dataloader.train.mapper.mask_on = True
+_cfg.train.output_dir = "./output/custom_inst_lite0_3scales"
+
+globals().update(_cfg)

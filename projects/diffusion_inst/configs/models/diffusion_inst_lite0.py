@@ -1,0 +1,8 @@
+"""DiffusionInst with an EfficientNet-Lite0, light enough for a machine without a GPU."""
+
+from projects.diffu_base import get_config
+from projects.diffu_base.config.light import make_light_heads
+
+model = get_config("diffusion_inst/models/diffusion_inst_r50").model
+
+make_light_heads(model)
