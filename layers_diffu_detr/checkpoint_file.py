@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 
@@ -37,10 +39,9 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise ValueError(f"{path}: reading .safetensors needs the package safetensors") from error
-    return load_file(path)
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file in the format safetensors: {error}") from error
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .commands import install_detectron2
+from .commands import install_detectron2, pack, predict
 from .commands.errors import exit_status
 from .commands.options import add_replay_option, add_run_options
 from .version import __version__
@@ -146,10 +146,12 @@ def _version(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "predict": Command("detect in images", predict.DESCRIPTION, predict.add_arguments, predict.run),
     "train": Command("train a model", TRAIN, _add_train_arguments, _train),
     "eval": Command("evaluate trained weights", EVAL, _add_eval_arguments, _evaluate),
     "check": Command("check a data set before training", CHECK, _add_check_arguments, _check),
     "config": Command("list the configs, or show one", CONFIG, _add_config_arguments, _config),
+    "pack": Command("make a model folder of a checkpoint", pack.DESCRIPTION, pack.add_arguments, pack.run),
     "version": Command("print the version", VERSION, lambda parser: None, _version),
     "install-detectron2": Command(
         "install detectron2, which PyPI does not have",

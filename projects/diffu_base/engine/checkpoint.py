@@ -16,7 +16,17 @@ from .rng import rng_state
 
 POINTER = "last_checkpoint"
 PERIODIC = re.compile(r"model_\d{7,}\.pth")
-RUN_FILES = ("model_*.pth", POINTER, "metrics.json", "results.json", "config.yaml", "log.txt*", "events.out.tfevents.*")
+RUN_FILES = (
+    "model_*.pth",
+    "model_final",
+    "model_best",
+    POINTER,
+    "metrics.json",
+    "results.json",
+    "config.yaml",
+    "log.txt*",
+    "events.out.tfevents.*",
+)
 
 
 def atomic_save(state: dict[str, Any], path: str) -> None:

@@ -20,6 +20,7 @@ from projects.diffu_base.config.options.train import CheckpointerOptions, TrainO
 
 from .checkpoint import RunCheckpointer
 from .ema import EMAHook, EMAState
+from .model_folders import ModelFolders
 from .results import Results
 from .writers import WandbWriter
 
@@ -90,19 +91,29 @@ class Evaluate(hooks.EvalHook):
 
 
 class KeepBest(HookBase):
-    """Keeps the weights of the best evaluation in ``model_best.pth``, also over resumed runs.
+    """Keeps the weights of the best evaluation in ``model_best.pth`` and in a model folder, also over resumed runs.
 
     In the list of hooks, this one must come after :class:`Evaluate`. The file also holds the best value.
 
     Args:
         metric: name of a scalar that the evaluation puts into the storage, such as "bbox/AP".
         mode: "max" or "min".
+        folders: writes the weights as a model folder too; None: they are not.
     """
 
     NAME = "model_best"
 
-    def __init__(self, checkpointer: RunCheckpointer, metric: str, mode: str, period: int) -> None:
+    def __init__(
+        self,
+        checkpointer: RunCheckpointer,
+        metric: str,
+        mode: str,
+        period: int,
+        *,
+        folders: ModelFolders | None = None,
+    ) -> None:
         self.checkpointer = checkpointer
+        self.folders = folders
         self.metric = metric
         self.better: Callable[[float, float], bool] = {"max": float.__gt__, "min": float.__lt__}[mode]
         self.period = period
@@ -135,7 +146,25 @@ class KeepBest(HookBase):
             self.best = float(value)
             best = {"metric": self.metric, "value": self.best, "iteration": iteration}
             self.checkpointer.save_weights(self.NAME, best=best)
+            if self.folders is not None:
+                self.folders.write(self.NAME, iterations=iteration + 1)
             logger.info(f"Best {self.metric} so far: {self.best:.4f} at iteration {iteration}")
+
+
+class WriteFinalModel(HookBase):
+    """Writes the model folder of the weights after the last iteration.
+
+    In the list of hooks, this one must come after :class:`Evaluate`, whose results the folder holds.
+    """
+
+    NAME = "model_final"
+
+    def __init__(self, folders: ModelFolders) -> None:
+        self.folders = folders
+
+    def after_train(self) -> None:
+        if self.trainer.iter >= self.trainer.max_iter:
+            self.folders.write(self.NAME, iterations=self.trainer.max_iter)
 
 
 def build_hooks(
@@ -145,8 +174,9 @@ def build_hooks(
     schedule: Callable[[float], float],
     evaluation: Callable[[], Results],
     options: TrainOptions,
+    folders: ModelFolders | None = None,
 ) -> list[HookBase | None]:
-    """Return the run's hooks, in the order in which the trainer calls them."""
+    """Return the run's hooks, in the order in which the trainer calls them. Without `folders`, it writes no folders."""
     return [
         hooks.IterationTimer(),
         EMAHook(ema, model) if ema is not None else None,
@@ -154,15 +184,20 @@ def build_hooks(
         Checkpoint(checkpointer, options.checkpointer.period),
         StopOnSignal(),
         Evaluate(options.eval_period, evaluation),
-        keep_best(checkpointer, options.checkpointer, options.eval_period),
+        keep_best(checkpointer, options.checkpointer, options.eval_period, folders),
+        WriteFinalModel(folders) if folders is not None else None,
         # The writer comes last, because it writes what the other hooks have put into the storage.
         hooks.PeriodicWriter(build_writers(options), period=options.log_period) if comm.is_main_process() else None,
     ]
 
 
-def keep_best(checkpointer: RunCheckpointer, options: CheckpointerOptions, eval_period: int) -> KeepBest | None:
+def keep_best(
+    checkpointer: RunCheckpointer, options: CheckpointerOptions, eval_period: int, folders: ModelFolders | None
+) -> KeepBest | None:
     """The hook that keeps the best weights; None where no metric is named."""
-    return KeepBest(checkpointer, options.best_metric, options.best_mode, eval_period) if options.best_metric else None
+    if not options.best_metric:
+        return None
+    return KeepBest(checkpointer, options.best_metric, options.best_mode, eval_period, folders=folders)
 
 
 def build_writers(options: TrainOptions) -> list[EventWriter]:

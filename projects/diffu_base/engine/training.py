@@ -14,6 +14,7 @@ from .checkpoint import RunCheckpointer
 from .ema import EMAState
 from .evaluation import EvaluationInTraining
 from .hooks import build_hooks
+from .model_folders import model_folders
 from .results import Results
 from .rng import seed_everything, stream_of_rank
 from .trainer import Trainer
@@ -56,7 +57,9 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
         **({} if ema is None else {"ema_state": ema}),
     )
     evaluation = EvaluationInTraining(model, ema, cfg.dataloader, options)
-    trainer.register_hooks(build_hooks(model, ema, checkpointer, instantiate(cfg.lr_multiplier), evaluation, options))
+    schedule = instantiate(cfg.lr_multiplier)
+    folders = model_folders(cfg, evaluation)
+    trainer.register_hooks(build_hooks(model, ema, checkpointer, schedule, evaluation, options, folders))
     seed_everything(options.seed + comm.get_rank())  # every rank draws its own noise
     if resumed is not None:
         trainer.resume_rng = stream_of_rank(checkpointer.restore(resumed)["rng_streams"])

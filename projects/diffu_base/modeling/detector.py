@@ -25,7 +25,8 @@ INPUT_FORMATS = ("RGB", "BGR")
 class Detector(nn.Module):
     """A detector whose boxes a sampler denoises. Its attributes and methods are what tools, engine and checkpoints use.
 
-    Subclasses hold the network. They implement `forward` and `trajectory`, and set `backbone` and `criterion`.
+    Subclasses hold the network. They implement `forward`, `encode`, `detect` and `trajectory`, and set `backbone` and
+    `criterion`.
 
     Args:
         num_classes: K.
@@ -87,6 +88,27 @@ class Detector(nn.Module):
         Returns:
             In training the weighted losses by name. In inference [{"instances": Instances}] with `pred_boxes` (absolute
             xyxy in the output's size), `scores`, `pred_classes` and, of a model with masks, `pred_masks`; best first.
+        """
+        raise NotImplementedError
+
+    def encode(self, images: list[Tensor]) -> Any:
+        """Compute what the network needs to know of `images`, as `preprocess` returns them, whatever is sampled.
+
+        `detect` takes the result. Several samplings of the same images can share it. In inference the images must have
+        one size.
+        """
+        raise NotImplementedError
+
+    def detect(self, encoded: Any, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+        """Sample, then pool the passes' detections.
+
+        Args:
+            encoded: what `encode` returned for `images`.
+            images: (3, H_i, W_i) each, as `preprocess` returned them.
+            batched_inputs: see `forward`.
+
+        Returns:
+            See `forward`.
         """
         raise NotImplementedError
 

@@ -200,6 +200,8 @@ class DiffuDETR(Detector):
     def sample(self, memory: Memory, proposals: Proposals | None, batched_inputs: list[dict]) -> list[DenoisingPass]:
         """Run the sampler. What depends on the images alone is computed once, before the first pass."""
         content, positions = self.transformer.queries(memory, proposals)
+        if content.shape[1] != self.num_boxes:  # learned content of another number of queries is taken in turn
+            content = content[:, torch.arange(self.num_boxes, device=content.device) % content.shape[1]]
         projected_values = self.transformer.project_values(memory)
 
         def denoise(boxes: Tensor | None, t: Tensor | None) -> PassPrediction:

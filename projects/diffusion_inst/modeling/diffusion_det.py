@@ -104,7 +104,7 @@ class DiffusionDet(Detector):
         """Detect, or in training compute losses, see `Detector.forward`."""
         images = self.preprocess(batched_inputs)
         if not self.training:
-            return self.by_size(images, batched_inputs, self.detect)
+            return self.by_size(images, batched_inputs, self.detect_in)
         scene = self.encode(images)
         targets = self.prepare_targets(batched_inputs)
         boxes, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
@@ -123,7 +123,7 @@ class DiffusionDet(Detector):
         return [shapes[name].stride for name in names]
 
     def encode(self, images: list[Tensor]) -> Scene:
-        """Pad images to one batch and compute the feature pyramid."""
+        """Pad images to one batch and compute the feature pyramid. In inference, all images must have one size."""
         batch = stack_padded(images, self.backbone.size_divisibility or 1)
         sizes = [[width, height, width, height] for height, width in (image.shape[-2:] for image in images)]
         return Scene(self.backbone(batch), torch.tensor(sizes, dtype=torch.float32).to(self.device, non_blocking=True))
@@ -154,9 +154,13 @@ class DiffusionDet(Detector):
             results.update(zip(group, found, strict=True))
         return [results[i] for i in range(len(images))]
 
-    def detect(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Detect in images of one size."""
-        passes = self.sample(self.encode(images), batched_inputs)
+    def detect_in(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+        """Encode images of one size and detect in them."""
+        return self.detect(self.encode(images), images, batched_inputs)
+
+    def detect(self, scene: Scene, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+        """Detect in images of one size, see `Detector.detect`."""
+        passes = self.sample(scene, batched_inputs)
         return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
 
     @torch.no_grad()

@@ -70,10 +70,8 @@ class DiffusionInst(DiffusionDet):
         """DiffusionDet's targets and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
-    def detect(self, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
+    def detect(self, scene: Scene, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Detect in images of one size, with masks."""
-        scene = self.encode(images)
-        passes = self.sample(scene, batched_inputs)
-        results = self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
+        results = super().detect(scene, images, batched_inputs)
         add_masks(results, self.mask_feature(scene), images, batched_inputs, self.mask_head, self.mask_stride)
         return results

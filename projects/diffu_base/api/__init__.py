@@ -1,0 +1,1 @@
+"""What a person with an image, a checkpoint or a folder uses: model folders, `from_pretrained`, prediction."""
