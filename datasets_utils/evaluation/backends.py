@@ -75,11 +75,27 @@ class HotCoco(Backend):
         return bool(self.ground_truth.get_ann_ids())
 
     def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
+        evaluation = self.evaluation(detections, task, max_dets)
+        return Scores(_coco_summary(evaluation.stats, max_dets), self._per_category(evaluation))
+
+    def evaluation(
+        self, detections: DetectionTable, task: str, max_dets: int, category_ids: Sequence[int] | None = None
+    ) -> Any:
+        """Returns hotcoco's evaluation, a `hotcoco.COCOeval` that has run; it has diagnostics beyond `score`.
+
+        hotcoco gives detection number n of the table, from 0, the id n + 1.
+
+        Args:
+            detections, task, max_dets: as in `score`; there may be no detection.
+            category_ids: the categories to evaluate; None takes all.
+        """
         from hotcoco import COCOeval
 
         evaluation = COCOeval(self.ground_truth, self._load(detections, task), task)
+        if category_ids is not None:
+            evaluation.params.cat_ids = list(category_ids)
         self._run(evaluation, [1, 10, max_dets])
-        return Scores(_coco_summary(evaluation.stats, max_dets), self._per_category(evaluation))
+        return evaluation
 
     def _load(self, detections: DetectionTable, task: str) -> Any:
         if task == "bbox":
@@ -125,13 +141,21 @@ class HotCocoLvis(HotCoco):
     """hotcoco in LVIS style."""
 
     def score(self, detections: DetectionTable, task: str, max_dets: int) -> Scores:
+        evaluation = self.evaluation(detections, task, max_dets)
+        return Scores(_lvis_summary(evaluation.stats, max_dets), {})
+
+    def evaluation(
+        self, detections: DetectionTable, task: str, max_dets: int, category_ids: Sequence[int] | None = None
+    ) -> Any:
         from hotcoco import LVISEval
 
         # LVISEval keeps 300 detections per image of results that are not marked as limited. This marks them.
         results = self._load(detections, task).cap_detections_per_image(None)
         evaluation = LVISEval(self.ground_truth, results, task)
+        if category_ids is not None:
+            evaluation.params.cat_ids = list(category_ids)
         self._run(evaluation, [max_dets])
-        return Scores(_lvis_summary(evaluation.stats, max_dets), {})
+        return evaluation
 
 
 class PyCocoTools(Backend):

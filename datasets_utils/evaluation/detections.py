@@ -83,8 +83,11 @@ class DetectionTable:
 
     def highest(self, count: int) -> Self:
         """Returns the `count` detections with the highest scores. Of equal scores the first rows are taken."""
-        order = np.argsort(-self.scores, kind="stable")[:count]
-        return self._each_column(lambda name: getattr(self, name)[order])
+        return self.select(np.argsort(-self.scores, kind="stable")[:count])
+
+    def select(self, rows: np.ndarray) -> Self:
+        """Returns a table of some rows, given by their numbers or by a mask (N,) bool."""
+        return self._each_column(lambda name: getattr(self, name)[rows])
 
     def run_lengths(self) -> list[dict[str, Any]]:
         """Returns the masks in pycocotools' form, `{"size": [height, width], "counts": bytes}`.

@@ -26,6 +26,7 @@ from ..catalogs import require_registered
 from ..coco_file import read_coco_file
 from .backends import COCO_BACKENDS, COCO_METRICS, LVIS_BACKENDS, LVIS_METRICS, SHAPES, Backend, choose_backend
 from .detections import DetectionTable
+from .saved import SavedDetections, Scored
 
 AP_OF = "AP-"  # prefix of the metrics of single classes
 
@@ -44,6 +45,9 @@ class DetectionEvaluator(DatasetEvaluator):
         output_dir: the folder in which to write the detections in COCO's result format, which evaluation servers
             accept. None writes no file.
 
+    Attributes:
+        detections: what the last `evaluate` scored, on rank 0; else None.
+
     Raises:
         ValueError: the back end is not installed, `max_dets` is too low, `dataset_name` holds several names, or the
             data set has no annotation file.
@@ -51,6 +55,7 @@ class DetectionEvaluator(DatasetEvaluator):
     """
 
     # Each style sets these.
+    style: ClassVar[str]  # its name in `saved.SCORERS`
     backends: ClassVar[Mapping[str, type[Backend]]]
     metrics: ClassVar[tuple[str, ...]]  # the metrics over all classes
     results_file: ClassVar[str]
@@ -83,6 +88,7 @@ class DetectionEvaluator(DatasetEvaluator):
     def reset(self) -> None:
         """Forgets all detections."""
         self._parts: list[DetectionTable] = []
+        self.detections: DetectionTable | None = None
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
         """Keeps the detections in a batch of images.
@@ -117,7 +123,7 @@ class DetectionEvaluator(DatasetEvaluator):
         if not ground_truth.has_annotations():
             logger.info(f"{self._name} has no annotations to evaluate with.")
             return {}
-        detections = DetectionTable.concatenate(parts)
+        detections = self.detections = DetectionTable.concatenate(parts)
         size = f"{len(detections)} detections in {len(parts)} images, {detections.nbytes / 1e6:.1f} MB"
         logger.info(f"Evaluating {size}, with {self.backend}")
         tasks = ("bbox",) if detections.masks is None else ("bbox", "segm")
@@ -137,6 +143,20 @@ class DetectionEvaluator(DatasetEvaluator):
         if task not in SHAPES:
             raise ValueError(f"task is {task!r}; it must be one of {', '.join(map(repr, SHAPES))}")
         return (*self.metrics, *self._listed_classes().values())
+
+    def saved_detections(self, facts: dict[str, Any]) -> SavedDetections | None:
+        """Returns what the last `evaluate` scored, for a file; None if it scored nothing, and on all ranks but 0.
+
+        Args:
+            facts: what else is to be told about the evaluation, as JSON values.
+        """
+        if self.detections is None:
+            return None
+        names = self._metadata.get("thing_classes") or [str(id) for id in self._category_ids]
+        image_root = os.path.abspath(self._metadata.get("image_root") or ".")
+        ids, files = self._category_ids.tolist(), (os.path.abspath(self._json_file), image_root)
+        scored = Scored(self._name, *files, self.style, self._max_dets, ids, list(names))
+        return SavedDetections(self.detections, scored, facts)
 
     @cached_property
     def _category_ids(self) -> np.ndarray:
@@ -210,6 +230,7 @@ class CocoStyleEvaluator(DetectionEvaluator):
     follows the name, as in "AP-door (4711)".
     """
 
+    style = "coco"
     backends = COCO_BACKENDS
     metrics = COCO_METRICS
     results_file = "coco_instances_results.json"
@@ -242,6 +263,7 @@ class LvisStyleEvaluator(DetectionEvaluator):
     common and the frequent classes.
     """
 
+    style = "lvis"
     backends = LVIS_BACKENDS
     metrics = LVIS_METRICS
     results_file = "lvis_instances_results.json"
