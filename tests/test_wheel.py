@@ -109,6 +109,11 @@ def test_every_config_is_in_it(names):
     assert "projects/diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep.py" in names
 
 
+def test_every_template_of_a_page_is_in_it(names):
+    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "projects").rglob("templates/*")}
+    assert len(templates) > 3 and templates <= names
+
+
 def test_metadata_tell_what_it_is(wheel, metadata):
     assert wheel.name == f"diffu_detr-{__version__}-py3-none-any.whl"
     assert metadata["Version"] == __version__

@@ -1,4 +1,4 @@
-"""The command `diffudetr`: train, evaluate, check data, look at configs.
+"""The command `diffudetr`: train, evaluate, report, check data, look at configs.
 
 A command imports what it needs when it runs: help, version and the installation of detectron2 work without detectron2.
 """
@@ -42,6 +42,16 @@ examples, an annotation file with its folder of images, and the data of a config
   diffudetr check train.json images/train
   diffudetr check train.json images/train --write-mended mended.json
   diffudetr check diffu_dino/dino-resnet/coco-r50-4scales-50ep"""
+
+REPORT = """Write the report on the last evaluation that a folder of a training or an evaluation holds:
+- report.html with average precision by class and size, curves, kinds of error, costs, suspected label errors, and all
+  images, worst first;
+- thresholds.json with the score threshold that suits each class.
+`train` and `eval` end with it by themselves.
+
+examples, and one for a run that was copied from another machine:
+  diffudetr report output/mine
+  diffudetr report output/mine --annotations val.json --images images/val"""
 
 CONFIG = """List all configs, or show every key of one of them with its value, its type and what it does.
 
@@ -121,6 +131,21 @@ def _check(args: argparse.Namespace) -> int:
     return int(check(args.what, read_images=not args.quick, mended_file=args.write_mended) > 0)
 
 
+def _add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="RUN_FOLDER", help="an output folder with detections.npz")
+    parser.add_argument(
+        "--annotations", default="", metavar="FILE", help="the annotation file, if it is no longer where it was"
+    )
+    parser.add_argument("--images", default="", metavar="FOLDER", help="the folder of its images, likewise")
+
+
+def _report(args: argparse.Namespace) -> int:
+    from .api.report import write_report
+
+    print(write_report(args.folder, annotations=args.annotations, images=args.images))
+    return 0
+
+
 def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="CONFIG", help=f"{CONFIG_HELP}; without it, all are listed")
     _add_overrides(parser)
@@ -149,6 +174,7 @@ COMMANDS = {
     "predict": Command("detect in images", predict.DESCRIPTION, predict.add_arguments, predict.run),
     "train": Command("train a model", TRAIN, _add_train_arguments, _train),
     "eval": Command("evaluate trained weights", EVAL, _add_eval_arguments, _evaluate),
+    "report": Command("write the report on an evaluation", REPORT, _add_report_arguments, _report),
     "check": Command("check a data set before training", CHECK, _add_check_arguments, _check),
     "config": Command("list the configs, or show one", CONFIG, _add_config_arguments, _config),
     "pack": Command("make a model folder of a checkpoint", pack.DESCRIPTION, pack.add_arguments, pack.run),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets_utils.evaluation.saved import SavedDetections
 from tests.projects.diffu_base.engine.runs import ROOT, torchrun
 from tests.support.custom_tree import FAULTS, NOTES, overrides, write_custom_tree
 from tools.train_net import argument_parser, main
@@ -25,6 +26,26 @@ def test_trains_and_evaluates(tmp_path):
     assert results["bbox"]["AP"] >= 0
     assert {name for name in results["bbox"] if name.startswith("AP-")} == {"AP-ball", "AP-cup", "AP-shoe"}
     assert "2 images, 4 annotations, 3 categories; 0 faults" in (tmp_path / "output" / "log.txt").read_text()
+
+
+def test_training_and_evaluation_end_with_a_report_on_what_they_evaluated(tmp_path):
+    paths = write_custom_tree(tmp_path)
+    run(paths, tmp_path / "output", "train.eval_period=1")
+    saved = SavedDetections.load(tmp_path / "output" / "detections.npz")
+    assert saved.facts["iterations"] == 2 and saved.scored.class_names == ["ball", "cup", "shoe"]
+    assert saved.facts["cost"]["boxes per image"] == "30" and saved.facts["cost"]["decoder evaluations"] == "3"
+    assert saved.facts["cost"]["time per image"].endswith("in batches of 1, without reading the image")
+    checkpoint = str(tmp_path / "output" / "model_final.pth")
+    run(paths, tmp_path / "evaluated", f"train.init_checkpoint={checkpoint}", flags=("--eval-only",))
+    assert SavedDetections.load(tmp_path / "evaluated" / "detections.npz").facts["checkpoint"] == checkpoint
+    for folder in ("output", "evaluated"):
+        assert "What the model detects on custom_val" in (tmp_path / folder / "report.html").read_text()
+        assert len(json.loads((tmp_path / folder / "thresholds.json").read_text())["classes"]) == 3
+
+
+def test_a_run_may_end_without_a_report(tmp_path):
+    run(write_custom_tree(tmp_path), tmp_path / "output", "train.report=False")
+    assert (tmp_path / "output" / "detections.npz").is_file() and not (tmp_path / "output" / "report.html").exists()
 
 
 def test_faulty_data_are_refused_fault_by_fault_and_train_without_the_faults(tmp_path):

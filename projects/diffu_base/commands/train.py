@@ -11,13 +11,14 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessExitedException
 
+from projects.diffu_base.api.report import write_report
 from projects.diffu_base.config.checks import check_data, load_config
 from projects.diffu_base.config.files import find_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.build import new_model
 from projects.diffu_base.engine.checkpoint import atomic_write, claim_output_dir, load_last
 from projects.diffu_base.engine.distributed import run
-from projects.diffu_base.engine.evaluation import evaluate_run
+from projects.diffu_base.engine.evaluation import detections_file, evaluate_run
 from projects.diffu_base.engine.replay import show_replay
 from projects.diffu_base.engine.results import Results
 from projects.diffu_base.engine.rng import resolve_seed
@@ -71,14 +72,25 @@ def main(args: argparse.Namespace) -> Results:
         return {}
     if args.eval_only:
         setup(cfg, args)
-        return evaluate_run(cfg, resume=args.resume)
+        results = evaluate_run(cfg, resume=args.resume)
+        report(cfg)
+        return results
     resumed = load_last(cfg.train.output_dir) if args.resume else None
     if resumed is None:
         claim_output_dir(cfg.train.output_dir, start_over=cfg.train.start_over)
     elif cfg.train.seed < 0:
         cfg.train.seed = resumed["seed"]
     setup(cfg, args)
-    return train(cfg, resumed)
+    results = train(cfg, resumed)
+    report(cfg)
+    return results
+
+
+def report(cfg: DictConfig) -> None:
+    """Write the report on the run's last evaluation, if one is wanted and the evaluation kept its detections."""
+    folder = cfg.train.output_dir
+    if cfg.train.report and comm.is_main_process() and Path(detections_file(folder)).is_file():
+        write_report(folder)
 
 
 def setup(cfg: DictConfig, args: argparse.Namespace) -> None:

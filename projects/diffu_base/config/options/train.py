@@ -141,6 +141,9 @@ class TrainOptions(Options):
     eval_period: int = Field(
         5000, ge=0, description="An evaluation every so many iterations; 0 evaluates after the last one alone."
     )
+    report: bool = Field(
+        True, description="Training and evaluation end with report.html and thresholds.json in `output_dir`."
+    )
     log_period: int = Field(20, ge=1, description="A line of the log every so many iterations.")
     wandb: WandbOptions = Field(WandbOptions(), description="Weights & Biases.")
     model_ema: EmaOptions = Field(EmaOptions(), description="Averaged weights.")

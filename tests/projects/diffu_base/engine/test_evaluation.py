@@ -1,5 +1,4 @@
 import json
-from functools import partial
 
 import pytest
 import torch
@@ -51,10 +50,15 @@ def test_evaluation_during_training_can_report_both(trained):
     model = build_model(cfg.model, "cpu")
     ema = EMAState(model, 0.5)
     torch.nn.init.constant_(model.head.bias, 3.0)
-    own = partial(evaluate, model, cfg.dataloader)
+    suffixes = []
+
+    def own(suffix):
+        suffixes.append(suffix)
+        return evaluate(model, cfg.dataloader)
+
     results = evaluate_in_training(own, model, ema, averages_first=True, both=True)
-    assert results.keys() == {"bbox", "bbox_raw"}
-    assert results["bbox_raw"]["AP"] == own()["bbox"]["AP"] != results["bbox"]["AP"]
+    assert results.keys() == {"bbox", "bbox_raw"} and suffixes == ["", "_raw"]
+    assert results["bbox_raw"]["AP"] == own("")["bbox"]["AP"] != results["bbox"]["AP"]
 
 
 class ShiftedBoxes(torch.nn.Module):
