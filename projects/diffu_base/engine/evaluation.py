@@ -1,6 +1,7 @@
 """Evaluation of a model: on its own, and during training."""
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
