@@ -1,6 +1,7 @@
-"""Arithmetic on boxes: conversions, overlaps, the logit of a coordinate. No function here waits for a GPU."""
+"""Arithmetic on boxes: conversions, overlaps, the logit of a coordinate. Only `distinct_boxes` waits for a GPU."""
 
 import torch
+from torchvision.ops import batched_nms
 
 # Added to denominators, which are 0 for boxes without area. The published weights were trained with this value.
 _EPS = 1e-6
@@ -69,3 +70,21 @@ def paired_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
 def pairwise_giou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
     """Generalized IoU (..., N, M) of every box in `a_xyxy` (..., N, 4) with every box in `b_xyxy` (..., M, 4)."""
     return _generalized_overlap(a_xyxy[..., :, None, :], b_xyxy[..., None, :, :])
+
+
+def distinct_boxes(boxes: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+    """Which of each image's boxes greedy NMS leaves: those that overlap none that is left before them.
+
+    Args:
+        boxes: (B, N, 4) normalized cxcywh, the best first.
+        iou_threshold: of two boxes whose IoU is larger, the first stays.
+
+    Returns:
+        (B, N) bool.
+    """
+    images, number = boxes.shape[:2]
+    rank = torch.arange(images * number, device=boxes.device, dtype=torch.float64)
+    image = torch.arange(images, device=boxes.device).repeat_interleave(number)
+    # torchvision moves the images' boxes apart, which would cost a float32 coordinate its last digits.
+    kept = batched_nms(box_cxcywh_to_xyxy(boxes).flatten(0, 1).double(), -rank, image, iou_threshold)
+    return torch.zeros_like(rank, dtype=torch.bool).index_fill(0, kept, True).view(images, number)

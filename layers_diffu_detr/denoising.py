@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh, inverse_sigmoid
 from .ldm.diffusion import GaussianDiffusion
+from .ldm.passes import QueryBoxes
 from .targets import Target, at_most, pad_targets
 
 Filler = Callable[[tuple[int, ...], torch.device], Tensor]
@@ -156,7 +157,9 @@ class DiffusedQueries:
         self.filler = filler
 
     @torch.no_grad()
-    def __call__(self, targets: list[Target], num_queries: int, diffusion: GaussianDiffusion) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, targets: list[Target], num_queries: int, diffusion: GaussianDiffusion
+    ) -> tuple[QueryBoxes, Tensor]:
         """Draw the queries of a batch.
 
         Args:
@@ -165,12 +168,12 @@ class DiffusedQueries:
             diffusion: adds noise to the boxes.
 
         Returns:
-            Boxes (B, Q, 4), normalized cxcywh in [0, 1], and each image's time (B,) int64, uniform over 0…T-1.
+            Q boxes in [0, 1], and each image's time (B,) int64, uniform over 0…T-1.
         """
         x_start = diffusion.boxes_to_signal(self.padded_boxes(targets, num_queries))
         t = torch.randint(diffusion.num_timesteps, (len(targets),), device=x_start.device)
         x_t = diffusion.q_sample(x_start, t, diffusion.sample_noise(x_start.shape, x_start.device))
-        return _shuffled(diffusion.signal_to_boxes(x_t)), t
+        return QueryBoxes(_shuffled(diffusion.signal_to_boxes(x_t))), t
 
     def padded_boxes(self, targets: list[Target], num_queries: int) -> Tensor:
         """Boxes (B, Q, 4): each image's targets, or a random subset if there are more than Q, then fillers."""

@@ -1,7 +1,7 @@
 """From predictions to detections: choosing each pass's best (query, class) pairs, and merging the passes by NMS."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class Detections:
     def best(self, top_k: int) -> "Detections":
         """The `top_k` detections with the highest scores, best first."""
         return self[self.scores.argsort(descending=True, stable=True)[:top_k]]
+
+    def with_boxes(self, boxes_xyxy: Tensor, scores: Tensor) -> "Detections":
+        """The same detections with other boxes (N, 4) and scores (N,)."""
+        return replace(self, boxes_xyxy=boxes_xyxy, scores=scores)
 
     @staticmethod
     def cat(parts: list["Detections"]) -> "Detections":
@@ -98,7 +102,11 @@ class ClassWiseNMS:
         return detections[keep]
 
 
-def merge_passes(passes: list[Detections], nms: ClassWiseNMS | None, top_k: int) -> Detections:
-    """Pool one image's detections from several passes, apply `nms` (None: no NMS), and keep the `top_k` best."""
+# From the pooled detections of an image and the number of passes that they come from to those that remain.
+Merge = Callable[[Detections, int], Detections]
+
+
+def merge_passes(passes: list[Detections], merge: Merge | None, top_k: int) -> Detections:
+    """Pool one image's detections from several passes, apply `merge` (None: all stay), and keep the `top_k` best."""
     pooled = Detections.cat(passes)
-    return (pooled if nms is None else nms(pooled, len(passes))).best(top_k)
+    return (pooled if merge is None else merge(pooled, len(passes))).best(top_k)

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.bbox_embedd import LookForwardTwice, refine_boxes
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
-from layers_diffu_detr.transformer_layers import DeformableDecoderLayer, DeformableEncoderLayer, Geometry, Layout
+from layers_diffu_detr.transformer_layers import (
+    DeformableDecoderLayer,
+    DeformableEncoderLayer,
+    Geometry,
+    Layout,
+    SelfAttentionMasks,
+)
 
 
 class DeformableTransformerEncoder(nn.Module):
@@ -142,6 +148,7 @@ class DeformableTransformerDecoder(nn.Module):
         value: Tensor | None = None,
         *,
         query_pos: Tensor | None = None,
+        query_key_padding_mask: Tensor | None = None,
         key_padding_mask: Tensor | None = None,
         reference_points: Tensor,
         spatial_shapes: Tensor,
@@ -156,6 +163,7 @@ class DeformableTransformerDecoder(nn.Module):
         Args:
             query, query_pos: (B, Q, C), content and positions; a `ref_point_head` makes the positions itself.
             key: not used; detrex passes it.
+            query_key_padding_mask: (B, Q) bool, True for queries that no query must attend to; None: there are none.
             value, key_padding_mask: memory (B, S, C), and (B, S) bool, True where memory is padded.
             reference_points: (B, Q, 4), the boxes.
             spatial_shapes, level_start_index: see `Layout`.
@@ -174,8 +182,10 @@ class DeformableTransformerDecoder(nn.Module):
             projected_values = self.project_values(value, key_padding_mask)
         layout = Layout(spatial_shapes=spatial_shapes, level_start_index=level_start_index)
         ratios = torch.cat([valid_ratios, valid_ratios], -1)[:, None]  # (B, 1, L, 4)
-        mask = attn_masks[0] if attn_masks is not None else None
-        return self._decode(query, query_pos, reference_points, projected_values, layout, ratios, mask, time_embed)
+        masks = SelfAttentionMasks(
+            attn_mask=attn_masks[0] if attn_masks is not None else None, query_key_padding_mask=query_key_padding_mask
+        )
+        return self._decode(query, query_pos, reference_points, projected_values, layout, ratios, masks, time_embed)
 
     def _decode(
         self,
@@ -185,7 +195,7 @@ class DeformableTransformerDecoder(nn.Module):
         projected_values: list[Tensor],
         layout: Layout,
         ratios: Tensor,
-        attn_mask: Tensor | None,
+        masks: SelfAttentionMasks,
         time_embed: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Apply layer after layer, see `forward`."""
@@ -199,7 +209,7 @@ class DeformableTransformerDecoder(nn.Module):
                 # inference, where an image must not depend on the others of its batch, they ignore the padding.
                 positions = boxes_per_level[:, :, 0] if self.training else boxes
                 query_pos = self.ref_point_head(get_sine_pos_embed(positions, self.embed_dim // 2))
-            query = layer(query, query_pos, projected_value, geometry, attn_mask=attn_mask, time_embed=time_embed)
+            query = layer(query, query_pos, projected_value, geometry, time_embed=time_embed, **masks)
             states.append(query if self.norm is None else self.norm(query))
             if index + 1 < self.num_layers:
                 references.append(self.look_forward(refine_boxes(self.bbox_embed[index](query), boxes)))

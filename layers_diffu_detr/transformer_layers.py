@@ -23,6 +23,13 @@ class Geometry(Layout):
     reference_points: Tensor
 
 
+class SelfAttentionMasks(TypedDict):
+    """Which queries a query must not attend to: keyword arguments of `DeformableDecoderLayer.forward`."""
+
+    attn_mask: Tensor | None
+    query_key_padding_mask: Tensor | None
+
+
 class DeformableEncoderLayer(nn.Module):
     """Deformable self-attention and FFN, each followed by its norm."""
 
@@ -90,6 +97,7 @@ class DeformableDecoderLayer(nn.Module):
         geometry: Geometry,
         *,
         attn_mask: Tensor | None = None,
+        query_key_padding_mask: Tensor | None = None,
         time_embed: Tensor | None = None,
     ) -> Tensor:
         """Let the queries attend to each other and to memory.
@@ -99,13 +107,14 @@ class DeformableDecoderLayer(nn.Module):
             projected_value: (B, S, heads, C / heads), from `project_value`.
             geometry: of the queries.
             attn_mask: (Q, Q) bool, True where the row's query must not attend to the column's.
+            query_key_padding_mask: (B, Q) bool, True for queries that no query must attend to; None: there are none.
             time_embed: (B, 4C), the embedded timestep of each image; None: unconditioned.
 
         Returns:
             (B, Q, C).
         """
         query = self._condition(query, time_embed, part=0)
-        query = self.norms[0](self.attentions[0](query, query_pos, attn_mask))
+        query = self.norms[0](self.attentions[0](query, query_pos, attn_mask, query_key_padding_mask))
         query = self._condition(query, time_embed, part=1)
         query = self.norms[1](self.attentions[1](query, projected_value, query_pos, **geometry))
         query = self._condition(query, time_embed, part=2)

@@ -1,20 +1,22 @@
 """DDIM sampling of boxes: the times, one step, and the loop. Nothing here knows a network, an image or a class.
 
-A model gives the sampler its network as a function, `denoise(boxes, t) -> PassPrediction`. The sampler treats each
+A model gives the sampler its network as a function, `denoise(queries, t) -> PassPrediction`. The sampler treats each
 image of a batch by itself, so that an image gets what it would get alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
+from layers_diffu_detr.ldm.ensemble import AllPasses, Ensemble
 from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass
-
-# Chooses, from all passes, those whose detections are pooled.
-Ensemble = Callable[[list[DenoisingPass]], list[DenoisingPass]]
+from layers_diffu_detr.ldm.renewal import Renewal
+from layers_diffu_detr.ldm.starts import GaussianStart, ProposalStart, Start
 
 
 def ddim_times(num_timesteps: int, num_steps: int, last: int = 0) -> list[tuple[int, int]]:
@@ -112,74 +114,31 @@ class FreshNoise:
         return draw()
 
 
-class TimeRenewal:
-    """A renewal threshold that falls with time: t_next / T. Over 3 steps it is 0.66, 0.33, 0 (released DiffuDETR)."""
-
-    def threshold(self, t_next: int, num_timesteps: int) -> float:
-        """The confidence at or below which a query restarts from noise after the step to `t_next`."""
-        return max(t_next, 0) / num_timesteps
-
-
-class FixedRenewal:
-    """A constant renewal threshold (DiffusionDet, DiffusionInst: 0.5).
-
-    Raises:
-        ValueError: the value is not in [0, 1].
-    """
-
-    def __init__(self, value: float = 0.5) -> None:
-        if not 0 <= value <= 1:
-            raise ValueError(f"renewal threshold is {value}; it must lie in [0, 1]")
-        self.value = value
-
-    def threshold(self, t_next: int, num_timesteps: int) -> float:
-        """The confidence at or below which a query restarts from noise."""
-        return self.value
-
-
-class AllPasses:
-    """The ensemble of all passes."""
-
-    def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
-        """The passes whose detections are pooled."""
-        return passes
-
-
-class AllButLastPass:
-    """The ensemble of all passes but the last, as in the released DiffusionInst. If there is one pass, it is kept."""
-
-    def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
-        """The passes whose detections are pooled."""
-        return passes[:-1] or passes
-
-
-class LastPass:
-    """The last pass alone: no ensemble."""
-
-    def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
-        """The passes whose detections are pooled."""
-        return passes[-1:]
-
-
 class Sampler(Protocol):
     """What a model needs of the object in its slot `sampler`.
 
     Attributes:
-        needs_diffusion: whether the sampler starts from noise; else it starts from the network's own proposals.
+        needs_diffusion: whether the sampler denoises; else its single pass gets no timestep.
+        start: what the first pass starts from. Only a `ProposalStart` goes without a diffusion.
         num_steps: number of passes.
         seed: makes each image's noise a function of this number and the image's id; None: torch's global generator.
         ensemble: chooses the passes whose detections are pooled.
-        nms: merges the pooled detections, see `layers_diffu_detr.postprocess.ClassWiseNMS`; None: no NMS.
+        merge: merges the pooled detections, see `layers_diffu_detr.postprocess.ClassWiseNMS`; None: all stay.
     """
 
     needs_diffusion: bool
+    start: Start
     num_steps: int
     seed: int | None
     ensemble: Ensemble
-    nms: Any
+    merge: Any
 
     def run(
-        self, denoise: Denoise, diffusion: GaussianDiffusion | None = None, draw: NoiseSource | None = None
+        self,
+        denoise: Denoise,
+        diffusion: GaussianDiffusion | None = None,
+        draw: NoiseSource | None = None,
+        proposals: Tensor | None = None,
     ) -> list[DenoisingPass]:
         """Run the network and return every pass, first to last.
 
@@ -187,37 +146,54 @@ class Sampler(Protocol):
             denoise: the network.
             diffusion: the forward process; None for a sampler that needs none.
             draw: returns noise; None for a sampler that needs none.
+            proposals: (B, P, 4) normalized cxcywh, the best first; None for a network without proposals.
         """
         ...
 
 
 class SinglePass:
-    """The sampler of a baseline: one pass, which starts from the network's proposals."""
+    """The sampler of a baseline: one pass, which starts from the network's proposals.
+
+    Args:
+        start: chooses among the proposals; None: all of them.
+        merge: see `Sampler`.
+    """
 
     needs_diffusion = False
     num_steps = 1
     seed: int | None = None
 
-    def __init__(self, nms: Any = None) -> None:
-        self.nms = nms
+    def __init__(self, start: ProposalStart | None = None, merge: Any = None) -> None:
+        self.start = start or ProposalStart()
+        self.merge = merge
         self.ensemble: Ensemble = AllPasses()
 
     def run(
-        self, denoise: Denoise, diffusion: GaussianDiffusion | None = None, draw: NoiseSource | None = None
+        self,
+        denoise: Denoise,
+        diffusion: GaussianDiffusion | None = None,
+        draw: NoiseSource | None = None,
+        proposals: Tensor | None = None,
     ) -> list[DenoisingPass]:
         """See `Sampler.run`; neither `diffusion` nor `draw` is used."""
-        return [DenoisingPass(0, None, denoise(None, None))]
+        assert proposals is not None, "a model without diffusion has proposals"
+        queries = self.start.choose(proposals)
+        return [DenoisingPass(0, queries, denoise(queries, None))]
 
 
 class DDIMSampler:
-    """The sampler of a diffusion model: `num_steps` passes, from noise to boxes.
+    """The sampler of a diffusion model: `num_steps` passes, from noise or from proposals to boxes.
 
     Args:
         num_steps: number of passes, 1 to T-1.
         update: the step from t to t_next, see `Update`.
-        renewal: decides which queries restart from new noise after a step, see `TimeRenewal`; None: no query does.
+        start: what the first pass starts from, see `Start`; None: `GaussianStart`.
+        times: the passes' timesteps, largest first, of which the first `num_steps` are used; None: evenly spaced ones.
+        renewal: decides which queries go on after a step, see `Renewal`; None: all do.
+        stop: (the passes so far) -> which images need no further pass, (B,) bool, see `NothingNew`; None: all images
+            have `num_steps` passes.
         ensemble: chooses the passes whose detections are pooled, see `AllPasses`.
-        nms, seed: see `Sampler`.
+        merge, seed: see `Sampler`.
         last_time: where the chain ends, 0 or -1; see `ddim_times`.
     """
 
@@ -228,41 +204,89 @@ class DDIMSampler:
         num_steps: int = 3,
         *,
         update: Update,
-        renewal: TimeRenewal | FixedRenewal | None = None,
+        start: Start | None = None,
+        times: Sequence[int] | None = None,
+        renewal: Renewal | None = None,
+        stop: Callable[[list[DenoisingPass]], Tensor] | None = None,
         ensemble: Ensemble | None = None,
-        nms: Any = None,
+        merge: Any = None,
         seed: int | None = None,
         last_time: int = 0,
     ) -> None:
         self.num_steps = num_steps
         self.update = update
+        self.start: Start = start or GaussianStart()
+        self.times = None if times is None else list(times)
         self.renewal = renewal
+        self.stop = stop
         self.ensemble = ensemble or AllPasses()
-        self.nms = nms
+        self.merge = merge
         self.seed = seed
         self.last_time = last_time
 
     def run(
-        self, denoise: Denoise, diffusion: GaussianDiffusion | None = None, draw: NoiseSource | None = None
+        self,
+        denoise: Denoise,
+        diffusion: GaussianDiffusion | None = None,
+        draw: NoiseSource | None = None,
+        proposals: Tensor | None = None,
     ) -> list[DenoisingPass]:
         """See `Sampler.run`.
 
         The method draws noise in this order: for the start, then after each pass, the last one included, first for the
-        update (if its eta is above 0, or for `FreshNoise`) and then for the renewal.
+        update (if its eta is above 0, or for `FreshNoise`) and then for a renewal that restarts queries.
 
         Raises:
             ValueError: `diffusion` or `draw` is missing, or the timesteps do not allow `num_steps`.
         """
         if diffusion is None or draw is None:
-            raise ValueError("DDIMSampler starts from noise: it needs a diffusion and a source of noise, not None")
-        x_t = draw()  # may lie outside the signal's range; the network gets boxes of the clamped signal
-        passes = []
-        for t, t_next in ddim_times(diffusion.num_timesteps, self.num_steps, self.last_time):
-            boxes = diffusion.signal_to_boxes(x_t)
-            prediction = denoise(boxes, torch.full((len(boxes),), t, device=boxes.device))
-            passes.append(DenoisingPass(t, boxes, prediction))
-            x_t = self.update(diffusion, x_t, prediction.boxes, t, t_next, draw=draw)
+            raise ValueError("DDIMSampler denoises: it needs a diffusion and a source of noise, not None")
+        pairs = self.time_pairs(diffusion.num_timesteps)
+        # The start's boxes may lie outside the signal's range; the network gets those of the clamped signal.
+        x_t, queries = self.start(pairs[0][0], diffusion=diffusion, draw=draw, proposals=proposals)
+        draw_for_queries = partial(_first, draw, x_t.shape[1])
+        active = None
+        passes: list[DenoisingPass] = []
+        for t, t_next in pairs:
+            queries = replace(queries, boxes=diffusion.signal_to_boxes(x_t))
+            prediction = denoise(queries, torch.full((len(x_t),), t, device=x_t.device))
+            passes.append(DenoisingPass(t, queries, prediction, active))
+            x_t = self.update(diffusion, x_t, prediction.boxes, t, t_next, draw=draw_for_queries)
             if self.renewal is not None:
-                keep = prediction.confidence > self.renewal.threshold(t_next, diffusion.num_timesteps)
-                x_t = torch.where(keep[..., None], x_t, draw())
+                keep = self.renewal.keep(passes[-1], t_next, diffusion.num_timesteps)
+                if self.renewal.restarts:
+                    x_t = torch.where(keep[..., None], x_t, draw_for_queries())
+                else:
+                    queries = replace(queries, valid=keep)
+            if self.stop is not None:
+                stopped = self.stop(passes)
+                active = ~stopped if active is None else active & ~stopped
+                if not active.any():
+                    break
         return passes
+
+    def time_pairs(self, num_timesteps: int) -> list[tuple[int, int]]:
+        """The pairs (t, t_next) of the chain.
+
+        Raises:
+            ValueError: `times` are fewer than `num_steps`, do not fall, or are not timesteps.
+        """
+        if self.times is None:
+            return ddim_times(num_timesteps, self.num_steps, self.last_time)
+        falling = all(a > b for a, b in zip(self.times, [*self.times[1:], self.last_time], strict=True))
+        if not self.times or not falling or self.times[0] >= num_timesteps:
+            raise ValueError(
+                f"sampler.times is {self.times}; it needs falling timesteps below {num_timesteps} and above "
+                f"{self.last_time}"
+            )
+        if not isinstance(self.num_steps, int) or not 1 <= self.num_steps <= len(self.times):
+            raise ValueError(
+                f"num_steps is {self.num_steps!r}; sampler.times {self.times} allow 1 to {len(self.times)}"
+            )
+        used = self.times[: self.num_steps]
+        return list(zip(used, [*used[1:], self.last_time], strict=True))
+
+
+def _first(draw: NoiseSource, number: int) -> Tensor:
+    """Noise (B, number, 4): the first rows of what `draw` returns."""
+    return draw()[:, :number]

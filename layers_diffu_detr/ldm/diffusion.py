@@ -154,6 +154,11 @@ class NoiseSource:
         draws = [self.diffusion.sample_noise(self.shape[1:], cpu, generator) for generator in self.generators]
         return torch.stack(draws).to(self.device)
 
+    def seeds(self) -> list[int]:
+        """Draw a number for each image, with which other generators can be seeded."""
+        generators = self.generators or [None] * self.shape[0]
+        return [int(torch.randint(2**31, (), generator=generator)) for generator in generators]
+
 
 def _at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
     """The values of `table` at times t (B,), in a shape (B, 1, …) that broadcasts against `like` (B, ...)."""

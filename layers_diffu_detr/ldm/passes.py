@@ -1,10 +1,33 @@
-"""What a sampler asks of a network, and what it hands back: the passes."""
+"""What a sampler and a network hand each other: boxes, predictions, and the passes that hold both."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class QueryBoxes:
+    """The boxes that the queries of a batch start from.
+
+    Attributes:
+        boxes: (B, Q, 4), normalized cxcywh.
+        source: (B, Q) int64, the number of the proposal that gives each query its content; None: query i has the
+            content of proposal i.
+        valid: (B, Q) bool, False where an image has fewer queries than Q; None: all images have Q. What the network
+            predicts for a query that is not valid does not count, and other queries must not see it.
+    """
+
+    boxes: Tensor
+    source: Tensor | None = None
+    valid: Tensor | None = None
+
+    def of_source(self, values: Tensor) -> Tensor:
+        """Of `values` (B, P, C), one row per proposal, the rows (B, Q, C) that belong to the queries."""
+        if self.source is None:
+            return values
+        return values.gather(1, self.source[..., None].expand(-1, -1, values.shape[-1]))
 
 
 class PassPrediction(NamedTuple):
@@ -23,16 +46,21 @@ class PassPrediction(NamedTuple):
 
 @dataclass
 class DenoisingPass:
-    """One pass of the network: it was given `boxes` (B, Q, 4) at timestep `t` and returned `prediction`.
+    """One pass of the network: it was given `queries` at timestep `t` and returned `prediction`.
 
-    `boxes` is None where the network started from its own proposals.
+    Attributes:
+        t: the timestep; 0 for a network without any.
+        queries: what the network was given.
+        prediction: what it returned.
+        active: (B,) bool, False for images that had stopped before this pass, whose predictions do not count; None: the
+            pass counts for all images.
     """
 
     t: int
-    boxes: Tensor | None
+    queries: QueryBoxes
     prediction: PassPrediction
+    active: Tensor | None = None
 
 
-# From boxes (B, Q, 4) and timesteps (B,) to a prediction. Both are None for a network that starts from its own
-# proposals.
-Denoise = Callable[[Tensor | None, Tensor | None], PassPrediction]
+# From boxes and timesteps (B,) to a prediction. The timesteps are None for a network without any.
+Denoise = Callable[[QueryBoxes, Tensor | None], PassPrediction]

@@ -9,7 +9,8 @@ import torch
 from detectron2.config import instantiate
 
 import tools.ablation.run
-from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, LastPass, ReleasedUpdate, SinglePass
+from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, ReleasedUpdate, SinglePass
+from layers_diffu_detr.ldm.ensemble import LastPass
 from layers_diffu_detr.postprocess import ClassWiseNMS
 from tests.tools.ablation_case import CONFIG, CROWDED_IMAGES, Case, config, save_model
 from tools.ablate import main
@@ -25,7 +26,7 @@ BASELINE = (
     "model.diffused_queries=null",
     "model.transformer.time_embed=null",
     "model.transformer.decoder.conditioning=null",
-    *slot("model.sampler", SinglePass, nms="null"),
+    *slot("model.sampler", SinglePass, merge="null"),
 )
 TWO_STEPS, ONE_STEP = "two: model.sampler.num_steps=2", "one: model.sampler.num_steps=1"
 

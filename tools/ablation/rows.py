@@ -8,7 +8,8 @@ from typing import Any
 from detectron2.config import instantiate
 from omegaconf import DictConfig
 
-from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, LastPass, ReleasedUpdate
+from layers_diffu_detr.ldm.ddim import DDIMUpdate, FreshNoise, ReleasedUpdate
+from layers_diffu_detr.ldm.ensemble import LastPass
 from layers_diffu_detr.postprocess import ClassWiseNMS
 
 DECODER_EVALUATIONS = (1, 3, 5, 10)
@@ -59,10 +60,10 @@ def standard_rows(cfg: DictConfig, evaluations: Sequence[int] = ()) -> list[Row]
         evaluations: for a diffusion model, only the rows with these numbers of evaluations; empty: all rows.
     """
     sampler = instantiate(cfg.model.sampler)
-    iou = getattr(sampler.nms, "iou_threshold", _FAMILY_IOU)
-    always_nms = slot("model.sampler.nms", ClassWiseNMS, iou_threshold=iou, min_passes=1)
+    iou = getattr(sampler.merge, "iou_threshold", _FAMILY_IOU)
+    always_nms = slot("model.sampler.merge", ClassWiseNMS, iou_threshold=iou, min_passes=1)
     if not sampler.needs_diffusion:
-        return [Row("no NMS", ("model.sampler.nms=null",)), Row("NMS", always_nms)]
+        return [Row("no NMS", ("model.sampler.merge=null",)), Row("NMS", always_nms)]
     if evaluations:
         return [evaluations_row(n) for n in evaluations]
     steps = sampler.num_steps if sampler.num_steps > 1 else 3
@@ -92,7 +93,7 @@ def _controls(update: Any, always_nms: tuple[str, ...]) -> dict[str, tuple[str, 
     other, other_name = _other_update(update)
     last = slot("model.sampler.ensemble", LastPass)
     return {
-        "no NMS": ("model.sampler.nms=null",),
+        "no NMS": ("model.sampler.merge=null",),
         "no renewal": ("model.sampler.renewal=null",),
         "last pass only": last,
         "last pass only, NMS": (*last, *always_nms),

@@ -5,8 +5,10 @@ from omegaconf import DictConfig
 
 from layers_diffu_detr.conditioning import ScaleShiftConditioning
 from layers_diffu_detr.denoising import DiffusedQueries, NoisyFiller
-from layers_diffu_detr.ldm.ddim import AllPasses, DDIMSampler, ReleasedUpdate, TimeRenewal
+from layers_diffu_detr.ldm.ddim import DDIMSampler, ReleasedUpdate
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, GaussianNoise
+from layers_diffu_detr.ldm.ensemble import AllPasses
+from layers_diffu_detr.ldm.renewal import TimeRenewal
 from layers_diffu_detr.ldm.schedule import cosine_betas
 from layers_diffu_detr.ldm.timestep import TimestepEmbedding
 from layers_diffu_detr.postprocess import ClassWiseNMS
@@ -23,7 +25,7 @@ def add_diffusion(model: DictConfig) -> None:
         update=L(ReleasedUpdate)(eta=0.0),
         renewal=L(TimeRenewal)(),
         ensemble=L(AllPasses)(),
-        nms=L(ClassWiseNMS)(iou_threshold=0.8, min_passes=2),
+        merge=L(ClassWiseNMS)(iou_threshold=0.8, min_passes=2),
         seed=None,
     )
     model.transformer.time_embed = L(TimestepEmbedding)(embed_dim="${...embed_dim}")

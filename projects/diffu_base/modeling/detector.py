@@ -172,27 +172,35 @@ class Detector(nn.Module):
             seeds = [_image_seed(self.sampler.seed, inputs) for inputs in batched_inputs]
         return NoiseSource(self.diffusion, (len(batched_inputs), self.num_boxes, 4), self.device, seeds)
 
-    def prediction(self, logits: Tensor, boxes: Tensor, filters: Tensor | None = None) -> PassPrediction:
+    def prediction(
+        self, logits: Tensor, boxes: Tensor, filters: Tensor | None = None, valid: Tensor | None = None
+    ) -> PassPrediction:
         """What a pass returns to the sampler.
 
         Args:
             logits: (B, Q, K).
             boxes: (B, Q, 4) normalized cxcywh.
             filters: (B, Q, F), from which masks are made; None for a model without masks.
+            valid: (B, Q) bool, False for queries that do not count; None: all count.
         """
+        if valid is not None:
+            logits = logits.masked_fill(~valid[..., None], float("-inf"))
         scores, classes = logits.max(dim=-1)
         # A pass keeps its best detections in place of its logits, which are B · Q · K numbers per pass.
         detections = top_detections(logits, boxes, self.select_box_nums_for_evaluation, filters)
+        if valid is not None:
+            detections = [each[valid[i][each.queries]] for i, each in enumerate(detections)]
         return PassPrediction(boxes, scores.float().sigmoid(), {"detections": detections, "classes": classes})
 
     def postprocess(
         self, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
     ) -> list[dict[str, Instances]]:
-        """Pool the detections of `passes`, suppress duplicates, and scale boxes to the output's size."""
-        per_pass = [each.prediction.outputs["detections"] for each in passes]
+        """Pool the detections of the passes that count, merge duplicates, and scale boxes to the output's size."""
         results = []
-        for per_image, image, inputs in zip(zip(*per_pass, strict=True), images, batched_inputs, strict=True):
-            detections = merge_passes(list(per_image), self.sampler.nms, self.select_box_nums_for_evaluation)
+        for i, (image, inputs) in enumerate(zip(images, batched_inputs, strict=True)):
+            counted = self.sampler.ensemble([each for each in passes if each.active is None or each.active[i]])
+            found = [each.prediction.outputs["detections"][i] for each in counted]
+            detections = merge_passes(found, self.sampler.merge, self.select_box_nums_for_evaluation)
             instances = _to_instances(detections, image.shape[-2], image.shape[-1])
             results.append({"instances": detector_postprocess(instances, *output_size(image, inputs))})
         return results
@@ -209,7 +217,7 @@ def trajectories(
     """What each pass was given and predicted, image by image, for pictures.
 
     Args:
-        passes: passes that started from noise, with predictions made by `Detector.prediction`.
+        passes: their predictions are made by `Detector.prediction`.
         images: (3, H_i, W_i) each.
         batched_inputs: detectron2's dicts.
 
@@ -223,9 +231,12 @@ def trajectories(
         size = torch.tensor([width, height, width, height], device=image.device)
         of_image = []
         for each in passes:
-            assert each.boxes is not None, "a pass that starts from proposals has no trajectory"
-            boxes, pred_boxes = (box_cxcywh_to_xyxy(x[i]) * size for x in (each.boxes, each.prediction.boxes))
-            scores, classes = each.prediction.confidence[i], each.prediction.outputs["classes"][i]
+            valid = each.queries.valid
+            rows = slice(None) if valid is None else valid[i]
+            boxes, pred_boxes = (
+                box_cxcywh_to_xyxy(x[i][rows]) * size for x in (each.queries.boxes, each.prediction.boxes)
+            )
+            scores, classes = each.prediction.confidence[i][rows], each.prediction.outputs["classes"][i][rows]
             of_image.append(
                 {"t": each.t, "boxes": boxes, "pred_boxes": pred_boxes, "scores": scores, "classes": classes}
             )

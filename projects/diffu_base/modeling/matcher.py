@@ -18,6 +18,8 @@ Indices = list[tuple[Tensor, Tensor]]
 
 # Pairs that must be matched before all others get the negative of this as cost. It is far below any other cost.
 _FIRST = 1e9
+# The cost of pairs that must not be matched: far above any other cost.
+_NEVER = 1e8
 
 
 class LayerMatcher(nn.Module):
@@ -33,7 +35,8 @@ class LayerMatcher(nn.Module):
 
         Args:
             layers: per layer its predictions and its targets. They come in the criterion's order: the last decoder
-                layer, the other ones, the encoder's proposals. There is at least one.
+                layer, the other ones, the encoder's proposals. There is at least one. Predictions may have `valid`
+                (B, Q) bool, False for queries that must not be matched.
 
         Returns:
             Per layer the `Indices`, on the predictions' device. An image without targets has empty ones. Of more
@@ -42,13 +45,20 @@ class LayerMatcher(nn.Module):
         """
         # Most layers have the same list of targets, which is padded once.
         padded = {id(targets): pad_targets(targets)[:2] for _, targets in layers}
-        costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
+        costs = [
+            _without_invalid(self.cost(outputs, *padded[id(targets)]), outputs.get("valid"))
+            for outputs, targets in layers
+        ]
         host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
         indices = []
         matches = self.matches_per_target(len(layers))
-        for cost, host_cost, (_, targets), most in zip(costs, host_costs, layers, matches, strict=True):
+        for cost, host_cost, (outputs, targets), most in zip(costs, host_costs, layers, matches, strict=True):
             cost = host_cost.view(cost.shape)
-            indices.append([self.assign(cost[i, ..., : len(t["labels"])], most) for i, t in enumerate(targets)])
+            of_images = [cost[i, ..., : len(t["labels"])] for i, t in enumerate(targets)]
+            assigned = [self.assign(each, most) for each in of_images]
+            if "valid" in outputs:
+                assigned = [_allowed(each, *pairs) for each, pairs in zip(of_images, assigned, strict=True)]
+            indices.append(assigned)
         return _to_device(indices, costs[0].device)
 
     def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
@@ -143,6 +153,17 @@ def matched_first(cost: Tensor) -> Tensor:
     stop this process alone and leave the others waiting.
     """
     return torch.where(cost.isfinite(), cost, -_FIRST)
+
+
+def _without_invalid(cost: Tensor, valid: Tensor | None) -> Tensor:
+    """Give the pairs of queries that are not `valid` (B, Q) the highest cost; `cost` is (B, Q, N)."""
+    return cost if valid is None else cost.masked_fill(~valid[..., None], _NEVER)
+
+
+def _allowed(cost: Tensor, queries: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave out pairs that must not be matched. Some were, if an image has more targets than valid queries."""
+    allowed = cost[queries, targets] < _NEVER
+    return queries[allowed], targets[allowed]
 
 
 def _to_device(indices: list[Indices], device: torch.device) -> list[Indices]:

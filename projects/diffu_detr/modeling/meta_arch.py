@@ -17,7 +17,8 @@ from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, pred
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
+from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction, QueryBoxes
+from layers_diffu_detr.ldm.starts import ProposalStart
 from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, stack_padded, valid_sizes_of
 from projects.diffu_base.modeling.criterion import LayerCriterion
@@ -35,6 +36,7 @@ class Queries:
         boxes: (B, N, 4) normalized cxcywh.
         t: (B,) int64, each image's timestep; None for a baseline.
         positions: (B, N, C); None where the decoder makes them from the boxes.
+        valid: (B, N) bool, see `QueryBoxes`; None: all queries count.
         attn_mask: (N, N) bool, True where the row's query must not attend to the column's; None: all may.
         dn_metas: how the denoising queries that come first are laid out, see `DenoisingQueries.metas`; None: there are
             no denoising queries.
@@ -44,6 +46,7 @@ class Queries:
     boxes: Tensor
     t: Tensor | None
     positions: Tensor | None = None
+    valid: Tensor | None = None
     attn_mask: Tensor | None = None
     dn_metas: dict[str, Any] | None = None
 
@@ -125,7 +128,7 @@ class DiffuDETR(Detector):
     def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Sample, then pool the passes' detections."""
         passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
-        return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
+        return self.postprocess(passes, images, batched_inputs)
 
     def encode(self, images: list[Tensor]) -> Memory:
         """Images -> the encoder's memory."""
@@ -157,18 +160,30 @@ class DiffuDETR(Detector):
         return [pad_and_cat(maps)[order] for maps in zip(*levels_of_group, strict=True)], valid_sizes
 
     def propose_for_inference(self, memory: Memory) -> Proposals | None:
-        """The proposals, or None if inference reads none, as with diffused boxes and learned content."""
-        if self.diffusion is not None and self.transformer.tgt_embed is not None:
+        """The proposals, or None if inference reads none, as with learned content and boxes that start from noise."""
+        if self.transformer.tgt_embed is not None and not self.sampler.start.needs_proposals:
             return None
         return self.transformer.propose(memory, self.num_boxes)
 
     def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[Target]) -> Queries:
-        """Training queries. A baseline's boxes are those of the proposals, a diffusion model's are diffused targets."""
+        """Training queries. A baseline starts as in inference, a diffusion model from boxes made of the targets."""
         content, positions = self.transformer.queries(memory, proposals)
+        start, t = self.training_start(proposals, targets)
+        return Queries(
+            content=start.of_source(content),
+            boxes=start.boxes,
+            t=t,
+            positions=None if positions is None else start.of_source(positions),
+            valid=start.valid,
+        )
+
+    def training_start(self, proposals: Proposals, targets: list[Target]) -> tuple[QueryBoxes, Tensor | None]:
+        """The boxes that training's queries start from, and each image's timestep (B,), None for a baseline."""
+        boxes = proposals.boxes.detach()
         if self.diffusion is None or self.diffused_queries is None:
-            return Queries(content, proposals.boxes.detach(), t=None, positions=positions)
-        boxes, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
-        return Queries(content, boxes, t, positions)
+            assert isinstance(self.sampler.start, ProposalStart)  # see _check_slots
+            return self.sampler.start.choose(boxes), None
+        return self.diffused_queries(targets, self.num_boxes, self.diffusion)
 
     def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Training's single pass of the decoder.
@@ -180,7 +195,10 @@ class DiffuDETR(Detector):
         return as_outputs(self.decode_layers(memory, queries)), None
 
     def decode_layers(self, memory: Memory, queries: Queries) -> list[dict[str, Tensor]]:
-        """Every decoder layer's `pred_logits` (B, N, K), `pred_boxes` (B, N, 4) and `states` (B, N, C)."""
+        """Every decoder layer's `pred_logits` (B, N, K), `pred_boxes` (B, N, 4) and `states` (B, N, C).
+
+        If not all queries count, the layers also have `valid` (B, N), see `LayerMatcher.match_layers`.
+        """
         states, refined = self.transformer.decode(
             memory,
             queries.content,
@@ -188,9 +206,11 @@ class DiffuDETR(Detector):
             queries.t,
             positions=queries.positions,
             attn_mask=queries.attn_mask,
+            valid=queries.valid,
         )
         references = torch.cat([queries.boxes[None], refined])
-        return predict(states, references, self.class_embed, self.bbox_embed)
+        layers = predict(states, references, self.class_embed, self.bbox_embed)
+        return layers if queries.valid is None else [without_invalid(layer, queries.valid) for layer in layers]
 
     def filters(self, states: Tensor) -> Tensor | None:
         """The masks' filters (B, Q, F), from queries' `states` (B, Q, C); None for a model without masks."""
@@ -204,19 +224,23 @@ class DiffuDETR(Detector):
             content = content[:, torch.arange(self.num_boxes, device=content.device) % content.shape[1]]
         projected_values = self.transformer.project_values(memory)
 
-        def denoise(boxes: Tensor | None, t: Tensor | None) -> PassPrediction:
-            if boxes is None:
-                assert proposals is not None  # a sampler without noise goes with a baseline, see _check_slots
-                boxes = proposals.boxes
+        def denoise(queries: QueryBoxes, t: Tensor | None) -> PassPrediction:
             states, refined = self.transformer.decode(
-                memory, content, boxes, t, positions=positions, projected_values=projected_values
+                memory,
+                queries.of_source(content),
+                queries.boxes,
+                t,
+                positions=None if positions is None else queries.of_source(positions),
+                valid=queries.valid,
+                projected_values=projected_values,
             )
-            reference = refined[-1] if len(refined) else boxes
+            reference = refined[-1] if len(refined) else queries.boxes
             logits = self.class_embed[len(refined)](states[-1])  # inference reads no predictions but the last layer's
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
-            return self.prediction(logits, pred_boxes, self.filters(states[-1]))
+            return self.prediction(logits, pred_boxes, self.filters(states[-1]), queries.valid)
 
-        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs))
+        boxes = None if proposals is None else proposals.boxes
+        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs), boxes)
 
     @torch.no_grad()
     def trajectory(self, batched_inputs: list[dict]) -> list[list[dict[str, Any]]]:
@@ -227,6 +251,12 @@ class DiffuDETR(Detector):
         memory = self.encode(images)
         passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
         return trajectories(passes, images, batched_inputs)
+
+
+def without_invalid(layer: dict[str, Tensor], valid: Tensor) -> dict[str, Tensor]:
+    """A layer's predictions, in which queries that are not `valid` (B, N) have no class and cannot be matched."""
+    logits = layer["pred_logits"].masked_fill(~valid[..., None], float("-inf"))
+    return {**layer, "pred_logits": logits, "valid": valid}
 
 
 def _check_slots(
@@ -244,4 +274,8 @@ def _check_slots(
         raise ValueError(
             "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
             f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
+        )
+    if diffusion is None and not isinstance(sampler.start, ProposalStart):
+        raise ValueError(
+            f"model.sampler.start is {type(sampler.start).__name__}; a baseline has no noise and starts from proposals"
         )

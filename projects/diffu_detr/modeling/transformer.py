@@ -248,6 +248,7 @@ class DeformableTransformer(nn.Module):
         *,
         positions: Tensor | None = None,
         attn_mask: Tensor | None = None,
+        valid: Tensor | None = None,
         projected_values: list[Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the decoder.
@@ -258,6 +259,7 @@ class DeformableTransformer(nn.Module):
             t: (B,), the images' timesteps; None: no timestep.
             positions: (B, Q, C), for a decoder that makes no positions itself.
             attn_mask: (Q, Q) bool, True where the row's query must not attend to the column's.
+            valid: (B, Q) bool, False for queries that no query must attend to; None: there are none.
             projected_values: from `project_values`; None: the decoder projects memory itself.
 
         Returns:
@@ -270,6 +272,7 @@ class DeformableTransformer(nn.Module):
         return self.decoder(
             query=content,
             query_pos=positions,
+            query_key_padding_mask=None if valid is None else ~valid,
             value=memory.tokens,
             key_padding_mask=memory.padding_mask,
             reference_points=boxes,

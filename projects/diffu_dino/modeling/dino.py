@@ -53,13 +53,17 @@ class DiffuDINO(DiffuDETR):
         # In a batch without objects, which has no denoising queries, the label embedding must get a gradient too:
         # DistributedDataParallel would wait for it.
         queries.content = queries.content + 0.0 * self.label_enc.weight.sum()
-        denoising = self.denoising(targets, self.label_enc, num_queries=self.num_boxes)
+        denoising = self.denoising(targets, self.label_enc, num_queries=queries.boxes.shape[1])
         if denoising is None:
             return queries
+        valid = queries.valid
+        if valid is not None:
+            valid = torch.cat([valid.new_ones(denoising.boxes.shape[:2]), valid], dim=1)
         return Queries(
             content=torch.cat([denoising.content, queries.content], dim=1),
             boxes=torch.cat([denoising.boxes, queries.boxes], dim=1),
             t=queries.t,
+            valid=valid,
             attn_mask=denoising.attn_mask,
             dn_metas=denoising.metas,
         )
@@ -68,7 +72,8 @@ class DiffuDINO(DiffuDETR):
         """Decode as the meta-architecture does. `output_known_lbs_bboxes` holds the denoising queries' predictions."""
         if queries.dn_metas is None:
             return super().decode(memory, queries)
-        sizes = [queries.content.shape[1] - self.num_boxes, self.num_boxes]
+        num_denoising = queries.dn_metas["dn_num"] * queries.dn_metas["single_padding"]
+        sizes = [num_denoising, queries.content.shape[1] - num_denoising]
         # Splitting has one gradient for both parts. Slicing would have two, each as large as both, and then add them.
         parts: list[dict[str, tuple[Tensor, ...]]] = [
             {name: value.split(sizes, dim=1) for name, value in layer.items()}

@@ -12,7 +12,7 @@ from torch import Tensor
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction
+from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction, QueryBoxes
 from projects.diffu_base.modeling.batching import groups_by_size, stack_padded
 from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
@@ -93,6 +93,10 @@ class DiffusionDet(Detector):
             raise ValueError(
                 f"model.sampler is {type(sampler).__name__}; DiffusionDet takes a sampler that starts from noise"
             )
+        if sampler.start.needs_proposals:
+            raise ValueError(
+                f"model.sampler.start is {type(sampler.start).__name__}; DiffusionDet makes no proposals to start from"
+            )
         self.backbone = backbone
         self.in_features = list(in_features)
         strides = self.strides_of("in_features", in_features)
@@ -107,8 +111,8 @@ class DiffusionDet(Detector):
             return self.by_size(images, batched_inputs, self.detect_in)
         scene = self.encode(images)
         targets = self.prepare_targets(batched_inputs)
-        boxes, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
-        outputs = self.predict(scene, boxes, t)
+        queries, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
+        outputs = self.predict(scene, queries.boxes, t)
         return self.criterion.weighted(self.criterion(outputs, targets))
 
     def strides_of(self, setting: str, names: Sequence[str]) -> list[int]:
@@ -161,16 +165,16 @@ class DiffusionDet(Detector):
     def detect(self, scene: Scene, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Detect in images of one size, see `Detector.detect`."""
         passes = self.sample(scene, batched_inputs)
-        return self.postprocess(self.sampler.ensemble(passes), images, batched_inputs)
+        return self.postprocess(passes, images, batched_inputs)
 
     @torch.no_grad()
     def sample(self, scene: Scene, batched_inputs: list[dict]) -> list[DenoisingPass]:
         """Run the sampler."""
 
-        def denoise(boxes: Tensor | None, t: Tensor | None) -> PassPrediction:
-            assert boxes is not None and t is not None  # __init__ refuses samplers that start from proposals
-            last = self.predict_heads(scene, boxes, t)[-1]
-            return self.prediction(last["pred_logits"], last["pred_boxes"], last.get("filters"))
+        def denoise(queries: QueryBoxes, t: Tensor | None) -> PassPrediction:
+            assert t is not None  # __init__ refuses samplers without diffusion
+            last = self.predict_heads(scene, queries.boxes, t)[-1]
+            return self.prediction(last["pred_logits"], last["pred_boxes"], last.get("filters"), queries.valid)
 
         return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs))
 

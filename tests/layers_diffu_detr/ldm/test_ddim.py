@@ -5,21 +5,11 @@ import torch
 from diffusers import DDIMScheduler
 from torch.testing import assert_close
 
-from layers_diffu_detr.ldm.ddim import (
-    AllButLastPass,
-    AllPasses,
-    DDIMSampler,
-    DDIMUpdate,
-    FixedRenewal,
-    FreshNoise,
-    LastPass,
-    ReleasedUpdate,
-    SinglePass,
-    TimeRenewal,
-    ddim_times,
-)
+from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, FreshNoise, ReleasedUpdate, SinglePass, ddim_times
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
+from layers_diffu_detr.ldm.ensemble import AllButLastPass, AllPasses, LastPass
 from layers_diffu_detr.ldm.passes import PassPrediction
+from layers_diffu_detr.ldm.renewal import FixedRenewal, TimeRenewal
 from layers_diffu_detr.ldm.schedule import cosine_betas, linear_betas, sqrt_betas, sqrt_linear_betas
 
 CPU = torch.device("cpu")

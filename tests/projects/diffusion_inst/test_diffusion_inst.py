@@ -10,7 +10,8 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from torch.testing import assert_close
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy
-from layers_diffu_detr.ldm.ddim import AllPasses, SinglePass
+from layers_diffu_detr.ldm.ddim import SinglePass
+from layers_diffu_detr.ldm.ensemble import AllPasses
 from tests.projects.diffusion_inst.tiny import PROPOSALS, load_model, shrink, tiny_model
 from tests.support.detection import detect, image
 from tests.support.golden import fill
@@ -71,14 +72,14 @@ def test_a_model_without_masks_has_none():
 def test_overlapping_detections_of_a_class_are_suppressed_after_a_single_step(model):
     found = model([image(64, 96, 0)])[0]["instances"]
     assert len(found) < PROPOSALS
-    model.sampler.nms = None
+    model.sampler.merge = None
     assert len(model([image(64, 96, 0)])[0]["instances"]) > len(found)
 
 
 @torch.no_grad()
 def test_as_released_the_last_step_is_not_pooled(model, monkeypatch):
     monkeypatch.setattr(model, "select_box_nums_for_evaluation", 10_000)  # all of them
-    model.sampler.num_steps, model.sampler.nms = 4, None
+    model.sampler.num_steps, model.sampler.merge = 4, None
     released = model([image(64, 96, 0)])[0]["instances"].scores
     last = model.trajectory([image(64, 96, 0)])[0][-1]["scores"]
     model.sampler.ensemble = AllPasses()

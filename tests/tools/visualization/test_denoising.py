@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from datasets_utils.register import CLASS_NAMES
-from layers_diffu_detr.ldm.ddim import AllButLastPass, AllPasses
+from layers_diffu_detr.ldm.ensemble import AllButLastPass, AllPasses
 from tests.projects.diffusion_inst.tiny import tiny_model as tiny_diffusion_inst
 from tests.support.detection import image
 from tests.support.golden import fill
@@ -51,7 +51,7 @@ def test_a_single_pass_without_detections_is_drawn(scenes, model, tmp_path):
 
 @torch.no_grad()
 def test_the_passes_detections_together_are_the_model_s_where_all_are_pooled(model):
-    model.sampler.seed, model.sampler.nms, model.sampler.ensemble = 0, None, AllPasses()
+    model.sampler.seed, model.sampler.merge, model.sampler.ensemble = 0, None, AllPasses()
     model.select_box_nums_for_evaluation = 1000  # all of them
     inputs = image(64, 96, 0)
     together = model([inputs])[0]["instances"]

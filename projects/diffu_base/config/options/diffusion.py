@@ -160,29 +160,29 @@ class FreshNoiseOptions(Options):
     """New noise after every pass, so that no pass builds on another. For comparisons."""
 
 
-@explains("layers_diffu_detr.ldm.ddim.TimeRenewal")
+@explains("layers_diffu_detr.ldm.renewal.TimeRenewal")
 class TimeRenewalOptions(Options):
     """Renews queries whose confidence is at most t / T, where t is the next timestep, so fewer from pass to pass."""
 
 
-@explains("layers_diffu_detr.ldm.ddim.FixedRenewal")
+@explains("layers_diffu_detr.ldm.renewal.FixedRenewal")
 class FixedRenewalOptions(Options):
     """Renews queries whose confidence is at most a constant (DiffusionDet, DiffusionInst)."""
 
     value: Share = Field(0.5, description="The confidence at or below which a query is renewed.")
 
 
-@explains("layers_diffu_detr.ldm.ddim.AllPasses")
+@explains("layers_diffu_detr.ldm.ensemble.AllPasses")
 class AllPassesOptions(Options):
     """The detections of all passes count."""
 
 
-@explains("layers_diffu_detr.ldm.ddim.AllButLastPass")
+@explains("layers_diffu_detr.ldm.ensemble.AllButLastPass")
 class AllButLastPassOptions(Options):
     """The detections of all passes but the last count, as in the released DiffusionInst. A single pass counts."""
 
 
-@explains("layers_diffu_detr.ldm.ddim.LastPass")
+@explains("layers_diffu_detr.ldm.ensemble.LastPass")
 class LastPassOptions(Options):
     """The detections of the last pass alone count."""
 

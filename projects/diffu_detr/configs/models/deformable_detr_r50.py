@@ -83,7 +83,7 @@ model = L(DiffuDETR)(
     ),
     diffusion=None,
     diffused_queries=None,
-    sampler=L(SinglePass)(nms=None),
+    sampler=L(SinglePass)(merge=None),
     select_box_nums_for_evaluation=300,
     pixel_mean=[123.675, 116.280, 103.530],
     pixel_std=[58.395, 57.120, 57.375],

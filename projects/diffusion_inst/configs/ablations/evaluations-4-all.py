@@ -2,7 +2,7 @@
 
 from detectron2.config import LazyCall as L
 
-from layers_diffu_detr.ldm.ddim import AllPasses
+from layers_diffu_detr.ldm.ensemble import AllPasses
 from projects.diffu_base import get_config
 
 _cfg = get_config("diffusion_inst/coco-r50-5x")

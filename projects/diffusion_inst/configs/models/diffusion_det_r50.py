@@ -4,8 +4,10 @@ from detectron2.config import LazyCall as L
 from detectron2.modeling.backbone import FPN, BasicStem, ResNet
 
 from layers_diffu_detr.denoising import DiffusedQueries, GaussianFiller
-from layers_diffu_detr.ldm.ddim import AllButLastPass, DDIMSampler, DDIMUpdate, FixedRenewal
+from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, GaussianNoise
+from layers_diffu_detr.ldm.ensemble import AllButLastPass
+from layers_diffu_detr.ldm.renewal import FixedRenewal
 from layers_diffu_detr.ldm.schedule import cosine_betas
 from layers_diffu_detr.postprocess import ClassWiseNMS
 from projects.diffu_base.modeling.losses import FocalLoss
@@ -58,7 +60,7 @@ model = L(DiffusionDet)(
         update=L(DDIMUpdate)(eta=1.0),
         renewal=L(FixedRenewal)(value=0.5),
         ensemble=L(AllButLastPass)(),
-        nms=L(ClassWiseNMS)(iou_threshold=0.5, min_passes=1),
+        merge=L(ClassWiseNMS)(iou_threshold=0.5, min_passes=1),
         seed=None,
         last_time=-1,
     ),

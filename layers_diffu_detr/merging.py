@@ -1,0 +1,82 @@
+"""Ways to merge detections that use more of them than NMS does. Objects for a sampler's slot `merge`."""
+
+import torch
+from torch import Tensor
+
+from layers_diffu_detr.box_ops import pairwise_iou
+from layers_diffu_detr.postprocess import ClassWiseNMS, Detections
+
+
+class SoftNMS:
+    """Lowers the scores of detections that overlap a better one of their class (Bodla et al. 2017, Gaussian form).
+
+    A score is multiplied by e^(-IoU² / σ) for every better detection.
+
+    Args:
+        sigma: σ; the smaller it is, the more an overlap costs.
+        min_passes: detections that come from fewer passes stay as they are.
+
+    Raises:
+        ValueError: sigma is not positive.
+    """
+
+    def __init__(self, sigma: float = 0.5, min_passes: int = 2) -> None:
+        if sigma <= 0:
+            raise ValueError(f"merge.sigma is {sigma}; it must be positive")
+        self.sigma = sigma
+        self.min_passes = min_passes
+
+    def __call__(self, detections: Detections, num_passes: int) -> Detections:
+        """All `detections`, which come from `num_passes` passes, with their new scores."""
+        if num_passes < self.min_passes:
+            return detections
+        decay = torch.exp(-(_overlaps(detections) ** 2) / self.sigma)
+        scores = detections.scores.clone()
+        left = torch.ones_like(scores, dtype=torch.bool)
+        for _ in range(len(scores)):
+            best = scores.masked_fill(~left, -1.0).argmax()
+            left[best] = False
+            scores = torch.where(left, scores * decay[best], scores)
+        return detections.with_boxes(detections.boxes_xyxy, scores)
+
+
+class BoxVoting:
+    """NMS whose remaining detections are moved by those that they stand for (Gidaris & Komodakis 2015).
+
+    The voters of a remaining detection are the detections of its class that overlap it. Its box becomes their mean,
+    weighted by their scores, and its score the mean of the greatest and the average score of the voters: an object that
+    every pass finds scores higher than one that a single pass finds.
+
+    Args:
+        iou_threshold: of NMS, see `ClassWiseNMS`.
+        vote_iou_threshold: a detection votes if its IoU is larger.
+        min_passes: detections that come from fewer passes stay as they are.
+
+    Raises:
+        ValueError: a threshold is not in (0, 1].
+    """
+
+    def __init__(self, iou_threshold: float = 0.65, vote_iou_threshold: float = 0.8, min_passes: int = 2) -> None:
+        if not 0 < vote_iou_threshold <= 1:
+            raise ValueError(f"merge.vote_iou_threshold is {vote_iou_threshold}; it must lie in (0, 1]")
+        self.nms = ClassWiseNMS(iou_threshold, min_passes)
+        self.vote_iou_threshold = vote_iou_threshold
+
+    def __call__(self, detections: Detections, num_passes: int) -> Detections:
+        """The detections that remain of `detections`, which come from `num_passes` passes."""
+        if num_passes < self.nms.min_passes or len(detections.scores) == 0:
+            return detections
+        kept = self.nms(detections, num_passes)
+        votes = (_overlaps(kept, detections) > self.vote_iou_threshold) * detections.scores  # (M, N)
+        total = votes.sum(1, keepdim=True)  # a detection votes for itself
+        voters = (votes > 0).sum(1)
+        scores = (votes.amax(1) + total.squeeze(1) / voters.clamp(min=1)) / 2
+        boxes = votes @ detections.boxes_xyxy / total.clamp(min=torch.finfo(total.dtype).tiny)
+        return kept.with_boxes(torch.where(total > 0, boxes, kept.boxes_xyxy), scores)
+
+
+def _overlaps(a: Detections, b: Detections | None = None) -> Tensor:
+    """The IoU (M, N) of the detections in `a` with those in `b` (None: `a`); 0 if their classes differ."""
+    b = b or a
+    iou = pairwise_iou(a.boxes_xyxy, b.boxes_xyxy)
+    return iou * (a.classes[:, None] == b.classes)
