@@ -7,12 +7,13 @@ image of a batch by itself, so that an image gets what it would get alone.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
+from layers_diffu_detr.ldm.diffusion import Draw, GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import AllPasses, Ensemble
 from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass
 from layers_diffu_detr.ldm.renewal import Renewal
@@ -43,7 +44,7 @@ class Update(Protocol):
     """A sampler's step: from x_t and the boxes that the network predicted, to x at the next time."""
 
     def __call__(
-        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
+        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: Draw
     ) -> Tensor:
         """Make a step.
 
@@ -76,7 +77,7 @@ class DDIMUpdate:
         self.eta = eta
 
     def __call__(
-        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
+        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: Draw
     ) -> Tensor:
         """See `Update`."""
         x_start = diffusion.boxes_to_signal(boxes_start)
@@ -108,7 +109,7 @@ class FreshNoise:
     """A step that returns new noise, so that no pass builds on the one before it. It serves for comparisons."""
 
     def __call__(
-        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: NoiseSource
+        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: Draw
     ) -> Tensor:
         """See `Update`."""
         return draw()
@@ -257,7 +258,9 @@ class DDIMSampler:
                 if self.renewal.restarts:
                     x_t = torch.where(keep[..., None], x_t, draw_for_queries())
                 else:
-                    queries = replace(queries, valid=keep)
+                    queries, rows = queries.only(keep)
+                    x_t = x_t.gather(1, rows[..., None].expand(-1, -1, 4))
+                    draw_for_queries = partial(_first, draw, x_t.shape[1])
             if self.stop is not None:
                 stopped = self.stop(passes)
                 active = ~stopped if active is None else active & ~stopped
@@ -273,8 +276,8 @@ class DDIMSampler:
         """
         if self.times is None:
             return ddim_times(num_timesteps, self.num_steps, self.last_time)
-        falling = all(a > b for a, b in zip(self.times, [*self.times[1:], self.last_time], strict=True))
-        if not self.times or not falling or self.times[0] >= num_timesteps:
+        chain = [num_timesteps, *self.times, self.last_time]
+        if not self.times or not all(a > b for a, b in pairwise(chain)):
             raise ValueError(
                 f"sampler.times is {self.times}; it needs falling timesteps below {num_timesteps} and above "
                 f"{self.last_time}"
@@ -287,6 +290,6 @@ class DDIMSampler:
         return list(zip(used, [*used[1:], self.last_time], strict=True))
 
 
-def _first(draw: NoiseSource, number: int) -> Tensor:
+def _first(draw: Draw, number: int) -> Tensor:
     """Noise (B, number, 4): the first rows of what `draw` returns."""
     return draw()[:, :number]

@@ -1,5 +1,6 @@
 """The forward diffusion of boxes, the map between boxes and the signal that is diffused, and sources of noise."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -124,6 +125,10 @@ class GaussianDiffusion(nn.Module):
         )
 
 
+# Returns the next noise, (B, Q, 4).
+Draw = Callable[[], Tensor]
+
+
 class NoiseSource:
     """Draws noise of shape (B, Q, 4) for a batch.
 
@@ -156,7 +161,7 @@ class NoiseSource:
 
     def seeds(self) -> list[int]:
         """Draw a number for each image, with which other generators can be seeded."""
-        generators = self.generators or [None] * self.shape[0]
+        generators = [None] * self.shape[0] if self.generators is None else self.generators
         return [int(torch.randint(2**31, (), generator=generator)) for generator in generators]
 
 

@@ -29,6 +29,22 @@ class QueryBoxes:
             return values
         return values.gather(1, self.source[..., None].expand(-1, -1, values.shape[-1]))
 
+    def only(self, keep: Tensor, number: int | None = None) -> tuple["QueryBoxes", Tensor]:
+        """The queries that `keep` (B, Q) marks, in their order. Others follow as padding and are not valid.
+
+        Args:
+            keep: (B, Q) bool; of each image at least one query stays.
+            number: how many queries Q' the result has; None: as many as the image that keeps most.
+
+        Returns:
+            The queries, and the number in 0…Q-1 that each of them had, (B, Q') int64.
+        """
+        number = int(keep.sum(1).max()) if number is None else number
+        rows = keep.int().argsort(dim=1, descending=True, stable=True)[:, :number]
+        source = rows if self.source is None else self.source.gather(1, rows)
+        boxes = self.boxes.gather(1, rows[..., None].expand(-1, -1, 4))
+        return QueryBoxes(boxes, source, keep.gather(1, rows)), rows
+
 
 class PassPrediction(NamedTuple):
     """What one pass of the network predicts.

@@ -135,14 +135,13 @@ class DistinctProposalStart(ProposalStart):
     def choose(self, proposals: Tensor) -> QueryBoxes:
         """See `ProposalStart.choose`."""
         distinct = distinct_boxes(proposals, self.iou_threshold)
-        order = distinct.int().argsort(dim=1, descending=True, stable=True)  # the distinct ones first, best first
-        source = order[:, : self.number(distinct)]
-        boxes = proposals.gather(1, source[..., None].expand(-1, -1, 4))
-        return QueryBoxes(boxes, source, distinct.gather(1, source))
+        queries, _ = QueryBoxes(proposals).only(distinct, self.number(distinct))
+        return queries
 
     def number(self, distinct: Tensor) -> int:
         """The number of queries, if `distinct` (B, P) says which proposals are distinct."""
-        return int(distinct.sum(1).max()) if self.most is None else min(self.most, distinct.shape[1])
+        richest = int(distinct.sum(1).max())
+        return richest if self.most is None else min(self.most, richest)
 
 
 class FilledProposalStart(DistinctProposalStart):

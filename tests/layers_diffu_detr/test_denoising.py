@@ -167,7 +167,8 @@ class Recorder:
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 30])
 def test_any_number_of_targets_fills_the_queries(count):
     targets = make_targets(count, 3)
-    boxes, t = DiffusedQueries(CentreFiller())(targets, 8, Recorder())
+    queries, t = DiffusedQueries(CentreFiller())(targets, 8, Recorder())
+    boxes = queries.boxes
     assert boxes.shape == (2, 8, 4) and t.shape == (2,) and t.dtype == torch.int64
     used = rows(boxes[0]) - {(0.5, 0.5, 0.5, 0.5)}
     assert len(used) == min(count, 8) and used <= rows(targets[0]["boxes"])
@@ -175,8 +176,8 @@ def test_any_number_of_targets_fills_the_queries(count):
 
 
 def test_all_empty_batch_is_filler_alone():
-    boxes, _ = DiffusedQueries(CentreFiller())(make_targets(0, 0), 4, Recorder())
-    assert_close(boxes, torch.full((2, 4, 4), 0.5))
+    queries, _ = DiffusedQueries(CentreFiller())(make_targets(0, 0), 4, Recorder())
+    assert_close(queries.boxes, torch.full((2, 4, 4), 0.5))
 
 
 def test_noisy_filler_is_a_squashed_normal():
@@ -197,8 +198,8 @@ def test_gaussian_filler_has_three_deviations_to_the_border_and_no_empty_boxes()
 def test_targets_are_shuffled_per_image():
     torch.manual_seed(0)
     targets = [make_targets(1)[0]] * 64
-    boxes, _ = DiffusedQueries(CentreFiller())(targets, 4, Recorder())
-    place = (boxes - targets[0]["boxes"]).abs().sum(-1).argmin(1)
+    queries, _ = DiffusedQueries(CentreFiller())(targets, 4, Recorder())
+    place = (queries.boxes - targets[0]["boxes"]).abs().sum(-1).argmin(1)
     assert set(place.tolist()) == {0, 1, 2, 3}
 
 

@@ -18,8 +18,6 @@ Indices = list[tuple[Tensor, Tensor]]
 
 # Pairs that must be matched before all others get the negative of this as cost. It is far below any other cost.
 _FIRST = 1e9
-# The cost of pairs that must not be matched: far above any other cost.
-_NEVER = 1e8
 
 
 class LayerMatcher(nn.Module):
@@ -45,21 +43,26 @@ class LayerMatcher(nn.Module):
         """
         # Most layers have the same list of targets, which is padded once.
         padded = {id(targets): pad_targets(targets)[:2] for _, targets in layers}
-        costs = [
-            _without_invalid(self.cost(outputs, *padded[id(targets)]), outputs.get("valid"))
-            for outputs, targets in layers
-        ]
+        costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
         host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
         indices = []
         matches = self.matches_per_target(len(layers))
         for cost, host_cost, (outputs, targets), most in zip(costs, host_costs, layers, matches, strict=True):
             cost = host_cost.view(cost.shape)
             of_images = [cost[i, ..., : len(t["labels"])] for i, t in enumerate(targets)]
-            assigned = [self.assign(each, most) for each in of_images]
-            if "valid" in outputs:
-                assigned = [_allowed(each, *pairs) for each, pairs in zip(of_images, assigned, strict=True)]
-            indices.append(assigned)
+            valid = outputs["valid"].cpu() if "valid" in outputs else [None] * len(of_images)
+            indices.append(
+                [self._assign(each, of_image, most) for each, of_image in zip(of_images, valid, strict=True)]
+            )
         return _to_device(indices, costs[0].device)
+
+    def _assign(self, cost: Tensor, valid: Tensor | None, matches: int) -> tuple[Tensor, Tensor]:
+        """`assign`, as if the queries that are not `valid` (Q,) did not exist."""
+        if valid is None:
+            return self.assign(cost, matches)
+        numbers = valid.nonzero().squeeze(1)
+        queries, targets = self.assign(cost[..., numbers, :], matches)
+        return numbers[queries], targets
 
     def cost(self, outputs: LayerPredictions, labels: Tensor, boxes: Tensor) -> Tensor:
         """The costs of all pairs of a query and a target, (B, ..., Q, N). Subclasses may add quantities as dimensions.
@@ -153,17 +156,6 @@ def matched_first(cost: Tensor) -> Tensor:
     stop this process alone and leave the others waiting.
     """
     return torch.where(cost.isfinite(), cost, -_FIRST)
-
-
-def _without_invalid(cost: Tensor, valid: Tensor | None) -> Tensor:
-    """Give the pairs of queries that are not `valid` (B, Q) the highest cost; `cost` is (B, Q, N)."""
-    return cost if valid is None else cost.masked_fill(~valid[..., None], _NEVER)
-
-
-def _allowed(cost: Tensor, queries: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Leave out pairs that must not be matched. Some were, if an image has more targets than valid queries."""
-    allowed = cost[queries, targets] < _NEVER
-    return queries[allowed], targets[allowed]
 
 
 def _to_device(indices: list[Indices], device: torch.device) -> list[Indices]:

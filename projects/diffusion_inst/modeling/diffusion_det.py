@@ -132,9 +132,11 @@ class DiffusionDet(Detector):
         sizes = [[width, height, width, height] for height, width in (image.shape[-2:] for image in images)]
         return Scene(self.backbone(batch), torch.tensor(sizes, dtype=torch.float32).to(self.device, non_blocking=True))
 
-    def predict_heads(self, scene: Scene, boxes: Tensor, t: Tensor) -> list[dict[str, Tensor]]:
+    def predict_heads(
+        self, scene: Scene, boxes: Tensor, t: Tensor, valid: Tensor | None = None
+    ) -> list[dict[str, Tensor]]:
         """Every head's predictions from boxes (B, Q, 4) at timesteps t (B,), see `HeadSeries.forward`."""
-        return self.head([scene.maps[name] for name in self.in_features], scene.sizes, boxes, t)
+        return self.head([scene.maps[name] for name in self.in_features], scene.sizes, boxes, t, valid=valid)
 
     def predict(self, scene: Scene, boxes: Tensor, t: Tensor) -> dict[str, Any]:
         """What the criterion gets: the last head's predictions, and in `aux_outputs` those of the others."""
@@ -173,7 +175,7 @@ class DiffusionDet(Detector):
 
         def denoise(queries: QueryBoxes, t: Tensor | None) -> PassPrediction:
             assert t is not None  # __init__ refuses samplers without diffusion
-            last = self.predict_heads(scene, queries.boxes, t)[-1]
+            last = self.predict_heads(scene, queries.boxes, t, queries.valid)[-1]
             return self.prediction(last["pred_logits"], last["pred_boxes"], last.get("filters"), queries.valid)
 
         return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs))

@@ -84,7 +84,13 @@ class RoIHead(nn.Module):
         self.box_transform = Box2BoxTransform(weights=(2.0, 2.0, 1.0, 1.0), scale_clamp=_SCALE_CLAMP)
 
     def forward(
-        self, regions: Tensor, features: Tensor | None, boxes_abs: Tensor, time_embed: Tensor
+        self,
+        regions: Tensor,
+        features: Tensor | None,
+        boxes_abs: Tensor,
+        time_embed: Tensor,
+        *,
+        valid: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Refine the boxes of a batch.
 
@@ -93,13 +99,14 @@ class RoIHead(nn.Module):
             features: (B, Q, C), from the head before; None for the first head, which takes the regions' means.
             boxes_abs: (B, Q, 4) xyxy, the boxes of the regions.
             time_embed: (B, 4C), each image's embedded timestep.
+            valid: (B, Q) bool, False for boxes that the others must not attend to; None: there are none.
 
         Returns:
             The predictions: `pred_logits` (B, Q, K), `boxes_abs` (B, Q, 4) xyxy float32 and, for masks, `filters`
             (B, Q, F). The features (B, Q, C) for the next head.
         """
         features = regions.mean(dim=2) if features is None else features
-        features = self.refine(features, regions)
+        features = self.refine(features, regions, valid)
         scale, shift = self.block_time_mlp(time_embed)[:, None].chunk(2, dim=-1)
         timed = features * (1 + scale) + shift
         box_features = self.reg_module(timed)
@@ -113,9 +120,10 @@ class RoIHead(nn.Module):
             predictions["filters"] = self.controller(box_features)
         return predictions, features
 
-    def refine(self, features: Tensor, regions: Tensor) -> Tensor:
+    def refine(self, features: Tensor, regions: Tensor, valid: Tensor | None = None) -> Tensor:
         """The boxes' features (B, Q, C) after self-attention, the interaction with their regions, and the FFN."""
-        attended, _ = self.self_attn(features, features, features, need_weights=False)
+        hidden_boxes = None if valid is None else ~valid
+        attended, _ = self.self_attn(features, features, features, key_padding_mask=hidden_boxes, need_weights=False)
         features = self.norm1(features + self.dropout(attended))
         interaction = self.inst_interact(features.flatten(0, 1), regions.flatten(0, 1)).view_as(features)
         features = self.norm2(features + self.dropout(interaction))
@@ -152,7 +160,9 @@ class HeadSeries(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, maps: list[Tensor], sizes: Tensor, boxes: Tensor, t: Tensor) -> list[dict[str, Tensor]]:
+    def forward(
+        self, maps: list[Tensor], sizes: Tensor, boxes: Tensor, t: Tensor, *, valid: Tensor | None = None
+    ) -> list[dict[str, Tensor]]:
         """Every head's predictions.
 
         Args:
@@ -160,6 +170,7 @@ class HeadSeries(nn.Module):
             sizes: (B, 4), each image's width, height, width, height.
             boxes: (B, Q, 4) normalized cxcywh.
             t: (B,) int64, the images' timesteps.
+            valid: (B, Q) bool, False for boxes that do not count; None: all do.
 
         Returns:
             Per head `pred_logits` (B, Q, K), `pred_boxes` (B, Q, 4) normalized cxcywh float32 and, for masks, `filters`
@@ -171,7 +182,7 @@ class HeadSeries(nn.Module):
         boxes_abs, features = box_cxcywh_to_xyxy(boxes) * sizes, None
         layers = []
         for head in self.head_series:
-            predictions, features = head(self.pool(maps, boxes_abs), features, boxes_abs, time_embed)
+            predictions, features = head(self.pool(maps, boxes_abs), features, boxes_abs, time_embed, valid=valid)
             boxes_abs = predictions.pop("boxes_abs")
             layers.append({**predictions, "pred_boxes": box_xyxy_to_cxcywh(boxes_abs / sizes)})
             boxes_abs = boxes_abs.detach()

@@ -29,7 +29,8 @@ class Recorder:
     def __init__(self, confidence=0.5):
         self.confidence, self.boxes, self.times = confidence, [], []
 
-    def __call__(self, boxes, t):
+    def __call__(self, queries, t):
+        boxes = queries.boxes
         self.boxes.append(boxes)
         self.times.append(t.tolist())
         return PassPrediction(torch.full_like(boxes, 0.4), torch.full(boxes.shape[:2], self.confidence), None)
@@ -165,10 +166,10 @@ def test_queries_at_or_below_the_threshold_restart_from_fresh_noise_and_the_othe
     diffusion = GaussianDiffusion(cosine_betas(100))
     seen = []
 
-    def denoise(boxes, t):
-        seen.append(boxes)
+    def denoise(queries, t):
+        seen.append(queries.boxes)
         confidence = torch.tensor([[0.9, 0.5, 0.1, 0.51, 0.0]]).expand(2, -1)
-        return PassPrediction(torch.full_like(boxes, 0.4), confidence, None)
+        return PassPrediction(torch.full((2, 5, 4), 0.4), confidence, None)
 
     draws = [torch.randn(2, 5, 4) for _ in range(3)]
     queue = iter(draws)
@@ -223,7 +224,7 @@ def test_the_network_sees_clamped_boxes_and_the_chain_carries_unclamped_signal()
     assert_close(recorder.boxes[1], diffusion.signal_to_boxes(x_next))
     assert recorder.times == [[99], [49]]
     assert [each.t for each in passes] == [99, 49]
-    assert [each.boxes is seen for each, seen in zip(passes, recorder.boxes, strict=True)] == [True, True]
+    assert [each.queries.boxes is seen for each, seen in zip(passes, recorder.boxes, strict=True)] == [True, True]
 
 
 def test_seeded_noise_of_an_image_does_not_depend_on_the_batch():
@@ -250,11 +251,12 @@ def test_ensembles_choose_passes():
 
 
 def test_a_single_pass_starts_from_the_proposals():
-    calls = []
+    calls, proposals = [], torch.rand(2, 5, 4)
 
-    def denoise(boxes, t):
-        calls.append((boxes, t))
+    def denoise(queries, t):
+        calls.append((queries, t))
         return "prediction"
 
-    (only,) = SinglePass().run(denoise)
-    assert calls == [(None, None)] and only.prediction == "prediction"
+    (only,) = SinglePass().run(denoise, proposals=proposals)
+    assert calls == [(only.queries, None)] and only.prediction == "prediction"
+    assert only.queries.boxes is proposals and only.queries.source is only.queries.valid is None

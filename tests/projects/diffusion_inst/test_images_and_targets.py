@@ -93,7 +93,7 @@ def test_a_pooled_detection_has_the_mask_of_its_own_pass(inst, monkeypatch):
     scores, filters = [], []
     for each in inst.sample(scene, inputs)[:-1]:
         (found,) = each.prediction.outputs["detections"]
-        last = inst.predict_heads(scene, each.boxes, torch.tensor([each.t]))[-1]
+        last = inst.predict_heads(scene, each.queries.boxes, torch.tensor([each.t]))[-1]
         scores.append(found.scores)
         filters.append(last["filters"][0, found.queries])
     own = (torch.cat(scores) - pooled.scores[:, None]).abs().argmin(1)

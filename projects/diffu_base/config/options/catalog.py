@@ -18,6 +18,7 @@ from . import (
     optimization,
     regions,
     run,
+    sampling,
     train,
     transformer,
 )
@@ -37,6 +38,7 @@ TOPICS = (
     transformer,
     regions,
     diffusion,
+    sampling,
     criterion,
     losses,
     masks,

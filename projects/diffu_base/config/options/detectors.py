@@ -1,6 +1,7 @@
 """`model`: the detectors."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -41,9 +42,15 @@ class DetectorOptions(Options):
     def _check_passes(self) -> Self:
         """Check that there are timesteps for all passes. The sampler would only find out in the first evaluation."""
         num_steps, timesteps = _inside(self.sampler, "num_steps"), _inside(self.diffusion, "betas", "num_timesteps")
-        if isinstance(num_steps, int) and isinstance(timesteps, int):
-            last_time = _inside(self.sampler, "last_time")
-            available = timesteps - 1 - (last_time if isinstance(last_time, int) else 0)
+        times, last_time = _inside(self.sampler, "times"), _inside(self.sampler, "last_time") or 0
+        if isinstance(times, list) and isinstance(timesteps, int):
+            if not times or not all(a > b for a, b in pairwise([timesteps, *times, last_time])):
+                allowed = f"it needs falling timesteps below {timesteps} and above {last_time}"
+                raise conflict("sampler.times", times, allowed)
+            if isinstance(num_steps, int) and num_steps > len(times):
+                raise conflict("sampler.num_steps", num_steps, f"sampler.times {times} allow 1 to {len(times)}")
+        elif isinstance(num_steps, int) and isinstance(timesteps, int):
+            available = timesteps - 1 - last_time
             if timesteps >= 1 and num_steps > available:
                 raise conflict("sampler.num_steps", num_steps, f"{timesteps} timesteps allow 1 to {available}")
         return self

@@ -1,11 +1,9 @@
-"""The diffusion of boxes: noise, schedule, sampler."""
-
-from typing import Literal
+"""The diffusion of boxes: noise, schedule, training boxes."""
 
 from pydantic import Field
 
 from .base import Options
-from .kinds import Count, Part, Positive, Share
+from .kinds import Count, Part, Positive
 from .registry import explains
 
 
@@ -103,97 +101,3 @@ class CentreFillerOptions(Options):
 @explains("layers_diffu_detr.denoising.GaussianFiller")
 class GaussianFillerOptions(Options):
     """Normally distributed boxes around the middle of the image (DiffusionDet)."""
-
-
-@explains("layers_diffu_detr.ldm.ddim.DDIMSampler")
-class DDIMSamplerOptions(Options):
-    """The sampler of a diffusion model: it starts from noise and lets the network improve the boxes pass by pass."""
-
-    num_steps: Count = Field(
-        3,
-        description="Passes of the decoder per image, at most as many as there are timesteps before `last_time`; more "
-        "take more time.",
-    )
-    update: Part = Field(
-        description="How the boxes of one pass become the input of the next: `ReleasedUpdate`, `DDIMUpdate` or "
-        "`FreshNoise`."
-    )
-    renewal: Part | None = Field(
-        None,
-        description="Which queries start anew from noise after a pass: `TimeRenewal` or `FixedRenewal`; null: none.",
-    )
-    ensemble: Part | None = Field(
-        None,
-        description="The passes whose detections count: `AllPasses` (null too), `AllButLastPass` or `LastPass`.",
-    )
-    nms: Part | None = Field(None, description="Removes double detections: `ClassWiseNMS`; null keeps them.")
-    seed: int | None = Field(
-        None,
-        description="Seed of the noise; with it an image gets the same noise each time. null draws other noise.",
-    )
-    last_time: Literal[0, -1] = Field(
-        0, description="The timestep at which the chain ends: 0, or -1 for boxes without any noise (DiffusionDet)."
-    )
-
-
-@explains("layers_diffu_detr.ldm.ddim.SinglePass")
-class SinglePassOptions(Options):
-    """The sampler of a baseline without diffusion: one pass, from the encoder's proposals."""
-
-    nms: Part | None = Field(None, description="Removes double detections: `ClassWiseNMS`; null keeps them.")
-
-
-@explains("layers_diffu_detr.ldm.ddim.DDIMUpdate")
-class DDIMUpdateOptions(Options):
-    """The step of DDIM (Song et al. 2021)."""
-
-    eta: Share = Field(0.0, description="How much new noise a step adds: 0 adds none, 1 as much as DDPM.")
-
-
-@explains("layers_diffu_detr.ldm.ddim.ReleasedUpdate")
-class ReleasedUpdateOptions(DDIMUpdateOptions):
-    """The step in DiffuDETR's released code. It differs from `DDIMUpdate` in the range of the predicted boxes."""
-
-
-@explains("layers_diffu_detr.ldm.ddim.FreshNoise")
-class FreshNoiseOptions(Options):
-    """New noise after every pass, so that no pass builds on another. For comparisons."""
-
-
-@explains("layers_diffu_detr.ldm.renewal.TimeRenewal")
-class TimeRenewalOptions(Options):
-    """Renews queries whose confidence is at most t / T, where t is the next timestep, so fewer from pass to pass."""
-
-
-@explains("layers_diffu_detr.ldm.renewal.FixedRenewal")
-class FixedRenewalOptions(Options):
-    """Renews queries whose confidence is at most a constant (DiffusionDet, DiffusionInst)."""
-
-    value: Share = Field(0.5, description="The confidence at or below which a query is renewed.")
-
-
-@explains("layers_diffu_detr.ldm.ensemble.AllPasses")
-class AllPassesOptions(Options):
-    """The detections of all passes count."""
-
-
-@explains("layers_diffu_detr.ldm.ensemble.AllButLastPass")
-class AllButLastPassOptions(Options):
-    """The detections of all passes but the last count, as in the released DiffusionInst. A single pass counts."""
-
-
-@explains("layers_diffu_detr.ldm.ensemble.LastPass")
-class LastPassOptions(Options):
-    """The detections of the last pass alone count."""
-
-
-@explains("layers_diffu_detr.postprocess.ClassWiseNMS")
-class NMSOptions(Options):
-    """Non-maximum suppression: of detections of one class that overlap, the most confident stays."""
-
-    iou_threshold: float = Field(
-        0.8, gt=0, le=1, description="Of two detections whose boxes have a greater IoU, NMS keeps one."
-    )
-    min_passes: int = Field(
-        2, description="NMS only runs on this many passes or more: 1 always runs, 2 leaves a single pass alone."
-    )
