@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 
-from layers_diffu_detr.box_ops import pairwise_iou
 from layers_diffu_detr.postprocess import ClassWiseNMS, Detections
 
 
@@ -68,15 +68,16 @@ class BoxVoting:
             return detections
         kept = self.nms(detections, num_passes)
         votes = (_overlaps(kept, detections) > self.vote_iou_threshold) * detections.scores  # (M, N)
-        total = votes.sum(1, keepdim=True)  # a detection votes for itself
-        voters = (votes > 0).sum(1)
-        scores = (votes.amax(1) + total.squeeze(1) / voters.clamp(min=1)) / 2
-        boxes = votes @ detections.boxes_xyxy / total.clamp(min=torch.finfo(total.dtype).tiny)
-        return kept.with_boxes(torch.where(total > 0, boxes, kept.boxes_xyxy), scores)
+        total, voters = votes.sum(1), (votes > 0).sum(1)
+        voted = voters > 0  # a detection votes for itself, unless its box has no area
+        total = total.where(voted, 1.0)
+        scores = torch.where(voted, (votes.amax(1) + total / voters) / 2, kept.scores)
+        boxes = torch.where(voted[:, None], votes @ detections.boxes_xyxy / total[:, None], kept.boxes_xyxy)
+        return kept.with_boxes(boxes, scores)
 
 
 def _overlaps(a: Detections, b: Detections | None = None) -> Tensor:
-    """The IoU (M, N) of the detections in `a` with those in `b` (None: `a`); 0 if their classes differ."""
+    """The IoU (M, N) of `a` with `b` (None: `a`); 0 for boxes of other classes and for boxes without area."""
     b = b or a
-    iou = pairwise_iou(a.boxes_xyxy, b.boxes_xyxy)
+    iou = box_iou(a.boxes_xyxy, b.boxes_xyxy).nan_to_num(0.0)
     return iou * (a.classes[:, None] == b.classes)

@@ -6,7 +6,6 @@ image of a batch by itself, so that an image gets what it would get alone.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -158,6 +157,9 @@ class SinglePass:
     Args:
         start: chooses among the proposals; None: all of them.
         merge: see `Sampler`.
+
+    Raises:
+        ValueError: the start draws noise, or is none of proposals.
     """
 
     needs_diffusion = False
@@ -166,6 +168,11 @@ class SinglePass:
 
     def __init__(self, start: ProposalStart | None = None, merge: Any = None) -> None:
         self.start = start or ProposalStart()
+        if not isinstance(self.start, ProposalStart) or self.start.draws:
+            raise ValueError(
+                f"sampler.start is a {type(self.start).__name__} that draws noise; SinglePass has none and takes "
+                "ProposalStart or DistinctProposalStart without noise"
+            )
         self.merge = merge
         self.ensemble: Ensemble = AllPasses()
 
@@ -245,22 +252,24 @@ class DDIMSampler:
         pairs = self.time_pairs(diffusion.num_timesteps)
         # The start's boxes may lie outside the signal's range; the network gets those of the clamped signal.
         x_t, queries = self.start(pairs[0][0], diffusion=diffusion, draw=draw, proposals=proposals)
-        draw_for_queries = partial(_first, draw, x_t.shape[1])
         active = None
+
+        def noise() -> Tensor:
+            return draw()[:, : x_t.shape[1]]
+
         passes: list[DenoisingPass] = []
         for t, t_next in pairs:
             queries = replace(queries, boxes=diffusion.signal_to_boxes(x_t))
             prediction = denoise(queries, torch.full((len(x_t),), t, device=x_t.device))
             passes.append(DenoisingPass(t, queries, prediction, active))
-            x_t = self.update(diffusion, x_t, prediction.boxes, t, t_next, draw=draw_for_queries)
+            x_t = self.update(diffusion, x_t, prediction.boxes, t, t_next, draw=noise)
             if self.renewal is not None:
                 keep = self.renewal.keep(passes[-1], t_next, diffusion.num_timesteps)
                 if self.renewal.restarts:
-                    x_t = torch.where(keep[..., None], x_t, draw_for_queries())
+                    x_t = torch.where(keep[..., None], x_t, noise())
                 else:
                     queries, rows = queries.only(keep)
                     x_t = x_t.gather(1, rows[..., None].expand(-1, -1, 4))
-                    draw_for_queries = partial(_first, draw, x_t.shape[1])
             if self.stop is not None:
                 stopped = self.stop(passes)
                 active = ~stopped if active is None else active & ~stopped
@@ -288,8 +297,3 @@ class DDIMSampler:
             )
         used = self.times[: self.num_steps]
         return list(zip(used, [*used[1:], self.last_time], strict=True))
-
-
-def _first(draw: Draw, number: int) -> Tensor:
-    """Noise (B, number, 4): the first rows of what `draw` returns."""
-    return draw()[:, :number]

@@ -85,6 +85,11 @@ class ProposalStart:
     def __init__(self, noise: BoxNoise | None = None) -> None:
         self.noise = noise
 
+    @property
+    def draws(self) -> bool:
+        """Whether the start draws noise."""
+        return self.noise is not None
+
     def choose(self, proposals: Tensor) -> QueryBoxes:
         """The queries that start from proposals (B, P, 4) normalized cxcywh, the best first, without noise."""
         return QueryBoxes(proposals)
@@ -146,6 +151,8 @@ class DistinctProposalStart(ProposalStart):
 
 class FilledProposalStart(DistinctProposalStart):
     """Distinct proposals, and noise in the place of all other proposals. See `DistinctProposalStart`."""
+
+    draws = True
 
     def number(self, distinct: Tensor) -> int:
         """All proposals have a query, or `most` of them."""

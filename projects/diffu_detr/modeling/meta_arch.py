@@ -181,7 +181,7 @@ class DiffuDETR(Detector):
         """The boxes that training's queries start from, and each image's timestep (B,), None for a baseline."""
         boxes = proposals.boxes.detach()
         if self.diffusion is None or self.diffused_queries is None:
-            assert isinstance(self.sampler.start, ProposalStart)  # see _check_slots
+            assert isinstance(self.sampler.start, ProposalStart)  # see SinglePass
             return self.sampler.start.choose(boxes), None
         return self.diffused_queries(targets, self.num_boxes, self.diffusion)
 
@@ -274,8 +274,4 @@ def _check_slots(
         raise ValueError(
             "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
             f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
-        )
-    if diffusion is None and not isinstance(sampler.start, ProposalStart):
-        raise ValueError(
-            f"model.sampler.start is {type(sampler.start).__name__}; a baseline has no noise and starts from proposals"
         )

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch.testing import assert_close
 
-from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, FreshNoise, ReleasedUpdate, SinglePass, ddim_times
+from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, FreshNoise, ReleasedUpdate, ddim_times
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import AllButLastPass, AllPasses, LastPass
 from layers_diffu_detr.ldm.passes import PassPrediction
@@ -248,15 +248,3 @@ def test_ensembles_choose_passes():
     assert [each.t for each in LastPass()(passes)] == [33]
     assert [each.t for each in AllButLastPass()(passes)] == [99, 66]
     assert [each.t for each in AllButLastPass()(passes[:1])] == [99]
-
-
-def test_a_single_pass_starts_from_the_proposals():
-    calls, proposals = [], torch.rand(2, 5, 4)
-
-    def denoise(queries, t):
-        calls.append((queries, t))
-        return "prediction"
-
-    (only,) = SinglePass().run(denoise, proposals=proposals)
-    assert calls == [(only.queries, None)] and only.prediction == "prediction"
-    assert only.queries.boxes is proposals and only.queries.source is only.queries.valid is None
