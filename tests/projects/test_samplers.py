@@ -67,7 +67,7 @@ SAMPLERS = {
     "all": lambda: chain(start=ProposalStart(RelativeNoise()), merge=BoxVoting()),
     "sobol": lambda: chain(start=SobolStart(), merge=SoftNMS()),
     "dropped": lambda: chain(3, start=SobolStart(), renewal=DropDuplicates(0.3)),
-    "stopped": lambda: chain(4, start=SobolStart(), stop=NothingNew(0.9, 0.9)),
+    "stopped": lambda: chain(4, start=SobolStart(), stop=NothingNew(0.86, 0.5)),
 }
 NO_PROPOSALS = ("sobol", "dropped", "stopped")
 

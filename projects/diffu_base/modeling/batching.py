@@ -23,8 +23,9 @@ def groups_by_size(images: list[Tensor]) -> list[list[int]]:
 
 
 def stack_padded(images: list[Tensor], divisor: int = 1) -> Tensor:
-    """Join images (C, H_i, W_i) to one batch; zeros pad them to the largest height and width, rounded up to multiples of
-    `divisor`.
+    """Join images (C, H_i, W_i) to one batch; zeros pad them to the largest height and width.
+
+    Height and width are rounded up to multiples of `divisor`.
     """
     height, width = (-(-max(image.shape[axis] for image in images) // divisor) * divisor for axis in (-2, -1))
     return torch.stack([_padded(image, height, width) for image in images])
