@@ -184,8 +184,8 @@ def test_each_standard_row_changes_what_its_name_says(case):
     assert same == ["3 evaluations"] and len({fingerprint(cfg) for cfg in rows.values()}) == len(rows)
     assert rows["1 evaluation, NMS, 90 queries"].model.num_queries == 3 * base.model.num_queries
     for name in ("1 evaluation, NMS", "1 evaluation, NMS, 90 queries", "3 evaluations, last pass only, NMS"):
-        assert samplers[name].nms.min_passes == 1 and samplers[name].nms.iou_threshold == 0.8
-    assert samplers["3 evaluations, no NMS"].nms is None
+        assert samplers[name].merge.min_passes == 1 and samplers[name].merge.iou_threshold == 0.8
+    assert samplers["3 evaluations, no NMS"].merge is None
     assert samplers["3 evaluations, no renewal"].renewal is None
     assert isinstance(samplers["3 evaluations, last pass only"].ensemble, LastPass)
     assert isinstance(samplers["3 evaluations, fresh noise"].update, FreshNoise)
