@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.checkpoint_file import read_checkpoint
 from layers_diffu_detr.checkpoint_names import BACKBONES, Renaming, canonical, rename, strip_prefixes
+from layers_diffu_detr.class_rows import ClassRows, by_position, is_class_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class LoadReport:
         ignored: name in the checkpoint -> the reason why the model does not need it.
         initialised: names in the model that keep their initialisation. After loading a backbone's pre-training, these
             are all names outside the backbone.
+        class_rows: the classes whose rows were kept and those that are new; None if all rows were loaded as given.
     """
 
     source: str
@@ -56,6 +58,7 @@ class LoadReport:
     renamed: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     initialised: list[str] = field(default_factory=list)
+    class_rows: ClassRows | None = None
 
     def __str__(self) -> str:
         counts = f"{len(self.loaded)} tensors loaded, {len(self.renamed)} renamed, {len(self.ignored)} ignored"
@@ -63,11 +66,17 @@ class LoadReport:
         lines = [f"{self.source}: {counts}, {len(self.initialised)} left at initialisation"]
         lines += [f"  ignored {sum(r == why for r in self.ignored.values())}: {why}" for why in reasons]
         lines += [f"  initialised: {name}" for name in _by_module(self.initialised)]
+        lines += [] if self.class_rows is None else [f"  {self.class_rows}"]
         return "\n".join(lines)
 
 
 def load_weights(
-    model: nn.Module, source: str | os.PathLike | Mapping[str, Any], *, select: Literal["model", "ema"] = "model"
+    model: nn.Module,
+    source: str | os.PathLike | Mapping[str, Any],
+    *,
+    select: Literal["model", "ema"] = "model",
+    class_rows: ClassRows | None = None,
+    classless_heads: Collection[str] = (),
 ) -> LoadReport:
     """Load weights into `model`: either all weights of the model, or all weights of its backbone and no others.
 
@@ -80,6 +89,10 @@ def load_weights(
         source: a file (.pth and the like of torch.save, .safetensors, or .pkl of detectron2's model zoo), or what such
             a file holds: a state dict, on its own or under "model", "state_dict" or "ema_state".
         select: "ema" loads the weights' moving average, where a checkpoint has one, in the place of the weights.
+        class_rows: which rows of class heads and label embeddings to take, for a model with other classes than the
+            checkpoint; None takes all rows as they are.
+        classless_heads: class heads of the model, such as "class_embed.6", whose rows mean no classes. With
+            `class_rows` given, they keep the order of their rows.
 
     Returns:
         What was loaded, renamed, ignored and left at initialisation; it is also logged.
@@ -96,6 +109,8 @@ def load_weights(
     needed = model.state_dict()
     renaming = rename(given, model)
     values, ignored = _collect(given, renaming, needed, _rebuilt_buffers(model, needed), origin)
+    fitted = {} if class_rows is None else _fit_classes(values, needed, class_rows, classless_heads)
+    values |= fitted
     loaded = [name for name in needed if canonical(name) in values]
     initialised = _left_at_initialisation(loaded, needed, renaming.may_lack)
     _check(needed, values, initialised, origin)
@@ -103,7 +118,7 @@ def load_weights(
         for name in loaded:
             needed[name].copy_(values[canonical(name)])
     renamed = {name: target for name, target in renaming.targets.items() if name not in ignored and name != target}
-    report = LoadReport(origin, loaded, renamed, ignored, initialised)
+    report = LoadReport(origin, loaded, renamed, ignored, initialised, class_rows if fitted else None)
     logger.info("%s", report)
     return report
 
@@ -171,6 +186,17 @@ def _collect(
         elif name not in needed:
             ignored[name] = "second name of a head"
     return values, ignored
+
+
+def _fit_classes(values: StateDict, needed: StateDict, rows: ClassRows, classless_heads: Collection[str]) -> StateDict:
+    """Those of `values` that have a row for each class, with the rows of the model's classes."""
+    fitted = {}
+    for name in needed.keys() & values.keys():
+        if name.rpartition(".")[0] in classless_heads:
+            fitted[name] = by_position(values[name], needed[name])
+        elif is_class_tensor(name):
+            fitted[name] = rows.fitted(name, values[name], needed[name])
+    return fitted
 
 
 def _reason_to_ignore(name: str, rebuilt: set[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,9 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
             with path.open("rb") as file:
                 content = _ArrayUnpickler(file, encoding="latin1").load()
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            # A mapped file is read where it is needed: of a run's checkpoint only the weights, not the optimizer.
+            mmap = zipfile.is_zipfile(path)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except (pickle.UnpicklingError, EOFError) as error:
         raise ValueError(f"{path}: only tensors, arrays and containers of them are allowed: {error}") from error
     if not isinstance(content, Mapping):

@@ -105,7 +105,7 @@ class RunCheckpointer(DetectionCheckpointer):
         """Write ``name.pth`` with only the weights and their average; ``last_checkpoint`` does not change."""
         if not self.save_to_disk:
             return
-        state: dict[str, Any] = {"model": self.model.state_dict(), **extra}
+        state: dict[str, Any] = {"model": self.model.state_dict(), **self.extra, **extra}
         if "ema_state" in self.checkpointables:
             state["ema_state"] = self.checkpointables["ema_state"].state_dict()
         path = os.path.join(self.save_dir, f"{name}.pth")

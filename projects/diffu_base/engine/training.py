@@ -6,8 +6,9 @@ from detectron2.config import instantiate
 from detectron2.utils import comm
 from omegaconf import DictConfig
 
-from layers_diffu_detr.checkpoint import load_weights
+from projects.diffu_base.config.classes import class_names_of_data
 from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.config.walk import plain_values
 
 from .build import build_loader, build_optimizer, new_model, wrap_ddp
 from .checkpoint import RunCheckpointer
@@ -17,8 +18,8 @@ from .hooks import build_hooks
 from .model_folders import model_folders
 from .results import Results
 from .rng import seed_everything, stream_of_rank
+from .starting_weights import CLASS_NAMES, load_starting_weights
 from .trainer import Trainer
-from .weight_files import local_path
 
 
 def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
@@ -32,10 +33,11 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
     """
     options = TrainOptions.of(cfg)
     start_iter = 0 if resumed is None else resumed["iteration"] + 1
+    class_names = class_names_of_data(plain_values(cfg.dataloader))
     seed_everything(options.seed)  # every rank has the same seed, so initial weights are equal
     model = new_model(cfg.model, options)
     if resumed is None and options.init_checkpoint:
-        load_weights(model, local_path(options.init_checkpoint))
+        load_starting_weights(model, options.init_checkpoint, class_names=class_names, new_classes=options.new_classes)
     optimizer = build_optimizer(cfg.optimizer, model)
     model = wrap_ddp(model, options.ddp)
     trainer = Trainer(
@@ -52,7 +54,7 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
         model,
         options.output_dir,
         max_to_keep=options.checkpointer.max_to_keep,
-        extra={"seed": options.seed},
+        extra={"seed": options.seed, **({} if class_names is None else {CLASS_NAMES: class_names})},
         trainer=trainer,
         **({} if ema is None else {"ema_state": ema}),
     )

@@ -102,6 +102,11 @@ class TrainOptions(Options):
         description="Weights to start from, or to evaluate: a path, a detectron2:// or https:// address, or "
         "package://NAME/FILE, which an installed package brings along; empty starts from scratch.",
     )
+    new_classes: bool = Field(
+        False,
+        description="All rows of class heads start anew if the class names of `init_checkpoint` or of the data are not "
+        "known. If both are known, rows of equal names are kept and the others start anew in any case.",
+    )
     start_over: bool = Field(
         False,
         description="An earlier run in `output_dir` is moved into its previous_N, and training begins anew.",
