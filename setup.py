@@ -33,6 +33,7 @@ REQUIREMENTS = [
     "tensorboard>=2.13,<3",
     "tqdm>=4.65,<5",
     "safetensors>=0.4,<1",
+    "pyyaml>=6,<7",
 ]
 EXTRAS = {
     # scikit-learn carries the handwritten digits and the photographs, matplotlib draws the curves.
