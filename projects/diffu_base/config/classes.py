@@ -1,4 +1,4 @@
-"""The classes of the data that a config names, and the check that its model has as many."""
+"""Checks that a model has as many classes as its data."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,6 @@ from typing import Any
 from detectron2.data import MetadataCatalog
 
 import datasets_utils  # noqa: F401  (registers the data sets)
-from datasets_utils.check import sound_categories
 from datasets_utils.coco_format import count_classes
 
 from .options.base import is_call
@@ -46,28 +45,6 @@ def classes_of_annotations(name: Any) -> int | None:
     if metadata.get("evaluator_type") not in ("coco", "lvis") or not json_file or not os.path.isfile(json_file):
         return None
     return count_classes(json_file)
-
-
-def class_names_of_data(dataloader: Mapping[str, Any]) -> list[str] | None:
-    """The names of the classes of a run's first data set, in the order of the model's outputs; None: not known.
-
-    Args:
-        dataloader: the plain part of a config. A data set's files that exist are read.
-    """
-    for _, name in _dataset_names(dataloader):
-        if is_call(name) and options_of(name["_target_"]) is RegisterOptions:
-            return _names_in(name.get("files", {}).get("class_file"))
-        if isinstance(name, str) and name in MetadataCatalog.list():
-            metadata = MetadataCatalog.get(name)
-            classes = metadata.get("thing_classes")
-            return _names_in(metadata.get("json_file")) if classes is None else list(classes)
-    return None
-
-
-def _names_in(json_file: Any) -> list[str] | None:
-    if not json_file or not os.path.isfile(json_file):
-        return None
-    return [str(name) for _, name in sorted(sound_categories(json_file).items())]
 
 
 def check_class_count(model: Any, dataloader: Mapping[str, Any], count: CountClasses) -> None:

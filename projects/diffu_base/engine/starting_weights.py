@@ -10,11 +10,11 @@ from torch import nn
 from layers_diffu_detr.checkpoint import LoadReport, has_averages, load_weights
 from layers_diffu_detr.checkpoint_file import read_checkpoint
 from layers_diffu_detr.class_rows import ClassRows
+from projects.diffu_base.api.model_folder import INFO_FILE
 
 from .weight_files import local_path
 
 CLASS_NAMES = "class_names"  # the key in checkpoints
-MODEL_INFO = "model.json"  # the file beside the weights of a model folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def class_names_of(checkpoint: str) -> list[str] | None:
     Raises:
         ValueError, FileNotFoundError: see `read_checkpoint`.
     """
-    info = Path(checkpoint).with_name(MODEL_INFO)
+    info = Path(checkpoint).with_name(INFO_FILE)
     if checkpoint.endswith(".safetensors"):
         names = json.loads(info.read_text(encoding="utf-8")).get("classes") if info.is_file() else None
     else:

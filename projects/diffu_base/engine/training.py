@@ -6,9 +6,8 @@ from detectron2.config import instantiate
 from detectron2.utils import comm
 from omegaconf import DictConfig
 
-from projects.diffu_base.config.classes import class_names_of_data
+from projects.diffu_base.api.class_names import classes_of_config
 from projects.diffu_base.config.options.train import TrainOptions
-from projects.diffu_base.config.walk import plain_values
 
 from .build import build_loader, build_optimizer, new_model, wrap_ddp
 from .checkpoint import RunCheckpointer
@@ -33,7 +32,8 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
     """
     options = TrainOptions.of(cfg)
     start_iter = 0 if resumed is None else resumed["iteration"] + 1
-    class_names = class_names_of_data(plain_values(cfg.dataloader))
+    classes = classes_of_config(cfg)
+    class_names = None if classes is None else classes.names
     seed_everything(options.seed)  # every rank has the same seed, so initial weights are equal
     model = new_model(cfg.model, options)
     if resumed is None and options.init_checkpoint:

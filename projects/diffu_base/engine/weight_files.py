@@ -6,6 +6,8 @@ from pathlib import Path
 
 from detectron2.utils.file_io import PathManager
 
+from projects.diffu_base.api.model_folder import WEIGHTS_FILE, is_model_folder
+
 PACKAGE = "package://"
 
 
@@ -13,13 +15,15 @@ def local_path(path: str) -> str:
     """Return the local file for the value of `train.init_checkpoint`.
 
     Args:
-        path: a path; a ``detectron2://`` or ``https://`` address, which is downloaded once; or
+        path: a file or a model folder; a ``detectron2://`` or ``https://`` address, which is downloaded once; or
             ``package://NAME/FILE``, a file that an installed package brings along.
 
     Raises:
         ValueError: there is no such file, or no such package is installed.
     """
     local = _in_package(path) if path.startswith(PACKAGE) else PathManager.get_local_path(path)
+    if is_model_folder(local):
+        return os.path.join(local, WEIGHTS_FILE)
     if not os.path.isfile(local):
         raise ValueError(f"train.init_checkpoint {path!r}: no such file")
     return local

