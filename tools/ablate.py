@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from omegaconf import DictConfig
 
 from projects.diffu_base.config.checks import load_config
+from projects.diffu_base.config.overrides import quoted
 from projects.diffu_base.engine.checkpoint import atomic_write
 from projects.diffu_base.engine.weight_files import local_path
 from tools.ablation.report import markdown, plot
@@ -97,7 +98,7 @@ def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], r
     """A model's part of what the arguments ask for."""
 
     def load(overrides: Sequence[str]) -> DictConfig:
-        opts = [*args.opts, f"train.init_checkpoint='{local_path(model.checkpoint)}'", *overrides]
+        opts = [*args.opts, f"train.init_checkpoint={quoted(local_path(model.checkpoint))}", *overrides]
         return load_config(model.config_file, opts, num_gpus=args.num_gpus)
 
     rows = [*([] if args.no_standard_rows else standard_rows(load(()), args.evaluations)), *own_rows]

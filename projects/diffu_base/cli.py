@@ -4,6 +4,7 @@ A command imports what it needs when it runs: help, version and the installation
 """
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -107,7 +108,7 @@ def _add_eval_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from .commands.train import start
-    from .config.files import quoted
+    from .config.overrides import quoted
 
     args.eval_only, args.replay = True, ""
     if args.checkpoint:
@@ -204,6 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_arguments(parser)
     # The imports of detectron2 and torchvision cause this warning; a user of this command can do nothing about it.
     warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+    for stream in (sys.stdout, sys.stderr):  # a terminal's encoding may lack characters that names have
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Options may stand before, between and behind the key=value settings.
     return exit_status(partial(command.run, parser.parse_intermixed_args(given.arguments)))
 

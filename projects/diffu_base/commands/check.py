@@ -29,7 +29,7 @@ def check(words: Sequence[str], *, read_images: bool, mended_file: str = "") -> 
         ValueError: `words` name neither, or see `check_files` and `check_config`.
     """
     first, *others = words
-    if len(others) == 1 and "=" not in others[0]:
+    if len(others) == 1 and ("=" not in others[0] or Path(others[0]).is_dir()):
         files = CocoFiles(first, others[0], class_file=first)
         return check_files(files, read_images=read_images, mended_file=mended_file)
     if first.endswith(".json"):

@@ -2,14 +2,13 @@
 
 import builtins
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from detectron2.config import LazyConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig
+
+from .overrides import apply_overrides
 
 _BASE = Path(__file__).resolve().parents[1]  # projects/diffu_base
 _PROJECTS = _BASE.parent
@@ -116,56 +115,3 @@ def _near(name: str) -> list[str]:
     files = difflib.get_close_matches(name.rpartition("/")[2], by_file, n=3, cutoff=0.5)
     whole = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return list(dict.fromkeys([*whole, *(by_file[file] for file in files)])) or names[:3]
-
-
-def apply_overrides(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """Set every `key=value` of `overrides` in `cfg`, in place, and return `cfg`.
-
-    ``+key=value`` adds a key. Arguments of a LazyCall can always be added: a wrong one fails when it is called.
-
-    Raises:
-        ValueError: an override is not of this form, or its key does not exist, which would change nothing; the message
-            names the keys that come close.
-    """
-    parser = OverridesParser.create()
-    for override in overrides:
-        key, equals, _ = override.partition("=")
-        if not equals:
-            raise ValueError(f"override {override!r} is not of the form key=value")
-        if not key.startswith("+"):
-            _check_key(cfg, key)
-        try:
-            parser.parse_override(override)
-        except HydraException as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(
-                f"override {override!r} cannot be read ({reason}); quotes make any value a text: {key}='...'"
-            ) from error
-    return LazyConfig.apply_overrides(cfg, list(overrides))
-
-
-def quoted(text: str) -> str:
-    """`text` as the value of an override, whatever characters it has."""
-    return "'" + text.replace("'", "\\'") + "'"
-
-
-def _check_key(cfg: DictConfig, key: str) -> None:
-    node: Any = cfg
-    parts = key.split(".")
-    for depth, part in enumerate(parts):
-        if isinstance(node, ListConfig) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-            continue
-        if isinstance(node, DictConfig):
-            if part in node.keys():
-                node = node[part]
-                continue
-            if "_target_" in node.keys():
-                return
-        known = [str(name) for name in node.keys()] if isinstance(node, DictConfig) else []
-        close = difflib.get_close_matches(part, known, n=3) or known
-        prefix = ".".join(parts[:depth])
-        raise ValueError(
-            f"override {key!r}: there is no {part!r} in {prefix or 'the config'}; "
-            f"there is {', '.join(close) or 'nothing to set'} (+{key}=... adds a key)"
-        )

@@ -22,6 +22,9 @@ INTRODUCTION = """# Options
 Everything that a config can set: its type, its default and what it does. An option without a default must be set.
 
 - On the command line `key=value` sets an option: `train.max_iter=20000`, `model.sampler.num_steps=5`.
+- Where an option takes text alone, as every path does, all characters behind `=` are that text; quotation marks around
+  the whole text are left out, and `~` is the home directory. Lists (`[a, b]`), `null`, `true` and mappings are written
+  as in YAML on one line.
 - An *object* is made by a LazyCall: `L(SomeClass)(argument=...)` in a Python config, and in YAML a mapping with the key
   `_target_`. The sentence names the classes of this project that fit; your own fit as well.
 - Wrong values are refused when the config is read. What a class of your own takes is not checked.

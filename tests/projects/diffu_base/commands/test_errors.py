@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from projects.diffu_base.commands.errors import exit_status
-from projects.diffu_base.config.files import get_config, quoted
+from projects.diffu_base.config.files import get_config
 
 
 def status(command) -> int:
@@ -47,14 +47,3 @@ def test_another_missing_module_keeps_its_traceback():
 
     with pytest.raises(ModuleNotFoundError):
         exit_status(command)
-
-
-@pytest.mark.parametrize("path", ["/a=b/c d", "it's", "plain", "[a,b]", "3"])
-def test_a_quoted_value_is_text_whatever_it_holds(path):
-    assert get_config("common/train", f"train.init_checkpoint={quoted(path)}").train.init_checkpoint == path
-
-
-@pytest.mark.parametrize("value", ["a=b", "[1", "'x"])
-def test_a_value_that_cannot_be_read_is_named(value):
-    with pytest.raises(ValueError, match="override .train.output_dir=.*cannot be read.*train.output_dir='"):
-        get_config("common/train", f"train.output_dir={value}")
