@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh, inverse_sigmoid
 from .ldm.diffusion import GaussianDiffusion
-from .ldm.passes import QueryBoxes
+from .ldm.passes import Denoise, QueryBoxes
 from .targets import Target, at_most, pad_targets
 
 Filler = Callable[[tuple[int, ...], torch.device], Tensor]
@@ -158,7 +158,13 @@ class DiffusedQueries:
 
     @torch.no_grad()
     def __call__(
-        self, targets: list[Target], num_queries: int, diffusion: GaussianDiffusion
+        self,
+        targets: list[Target],
+        num_queries: int,
+        diffusion: GaussianDiffusion,
+        *,
+        proposals: Tensor | None = None,
+        denoise: Denoise | None = None,
     ) -> tuple[QueryBoxes, Tensor]:
         """Draw the queries of a batch.
 
@@ -166,6 +172,7 @@ class DiffusedQueries:
             targets: per image `labels` (n,) and `boxes` (n, 4). Of more than Q targets, a random subset is used.
             num_queries: Q.
             diffusion: adds noise to the boxes.
+            proposals, denoise: not used, see `TrainingStart`.
 
         Returns:
             Q boxes in [0, 1], and each image's time (B,) int64, uniform over 0…T-1.

@@ -53,6 +53,10 @@ class RelativeNoise:
 
     def __call__(self, boxes: Tensor, t: Tensor, noise: Tensor, diffusion: GaussianDiffusion) -> Tensor:
         """See `BoxNoise`."""
-        moved = self.scale * diffusion.sqrt_one_minus_alphas_cumprod[t].view(-1, 1, 1) * noise
+        return self.moved(boxes, diffusion.sqrt_one_minus_alphas_cumprod[t].view(-1, 1, 1) * noise)
+
+    def moved(self, boxes: Tensor, noise: Tensor) -> Tensor:
+        """Boxes (..., 4) moved by scale · noise (..., 4) in units of the box, in [0, 1]."""
+        distance = self.scale * noise
         centre, size = boxes[..., :2], boxes[..., 2:]
-        return torch.cat([centre + moved[..., :2] * size / 2, size * moved[..., 2:].exp()], dim=-1).clamp(0, 1)
+        return torch.cat([centre + distance[..., :2] * size / 2, size * distance[..., 2:].exp()], dim=-1).clamp(0, 1)

@@ -4,7 +4,7 @@ A model gives the sampler its network as a function, `denoise(queries, t) -> Pas
 image of a batch by itself, so that an image gets what it would get alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from layers_diffu_detr.ldm.diffusion import Draw, GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import AllPasses, Ensemble
-from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass
+from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass, QueryBoxes
 from layers_diffu_detr.ldm.renewal import Renewal
 from layers_diffu_detr.ldm.starts import GaussianStart, ProposalStart, Start
 
@@ -249,6 +249,23 @@ class DDIMSampler:
         """
         if diffusion is None or draw is None:
             raise ValueError("DDIMSampler denoises: it needs a diffusion and a source of noise, not None")
+        passes: list[DenoisingPass] = []
+        for _ in self.chain(denoise, diffusion, draw, proposals, passes):
+            pass
+        return passes
+
+    def chain(
+        self,
+        denoise: Denoise,
+        diffusion: GaussianDiffusion,
+        draw: NoiseSource,
+        proposals: Tensor | None,
+        passes: list[DenoisingPass],
+    ) -> Iterator[tuple[QueryBoxes, Tensor]]:
+        """Yield what each pass is given, before the network runs: the queries and the timesteps (B,).
+
+        Every pass that has run is appended to `passes`. Arguments and errors are those of `Sampler.run`.
+        """
         pairs = self.time_pairs(diffusion.num_timesteps)
         # The start's boxes may lie outside the signal's range; the network gets those of the clamped signal.
         x_t, queries = self.start(pairs[0][0], diffusion=diffusion, draw=draw, proposals=proposals)
@@ -257,16 +274,20 @@ class DDIMSampler:
         def noise() -> Tensor:
             return draw()[:, : x_t.shape[1]]
 
-        passes: list[DenoisingPass] = []
         for t, t_next in pairs:
             queries = replace(queries, boxes=diffusion.signal_to_boxes(x_t))
-            prediction = denoise(queries, torch.full((len(x_t),), t, device=x_t.device))
+            times = torch.full((len(x_t),), t, device=x_t.device)
+            yield queries, times
+            prediction = denoise(queries, times)
             passes.append(DenoisingPass(t, queries, prediction, active))
+            queries = replace(queries, state=prediction.state)
             x_t = self.update(diffusion, x_t, prediction.boxes, t, t_next, draw=noise)
             if self.renewal is not None:
                 keep = self.renewal.keep(passes[-1], t_next, diffusion.num_timesteps)
                 if self.renewal.restarts:
                     x_t = torch.where(keep[..., None], x_t, noise())
+                    if queries.state is not None:
+                        queries = replace(queries, state=queries.state * keep[..., None])
                 else:
                     queries, rows = queries.only(keep)
                     x_t = x_t.gather(1, rows[..., None].expand(-1, -1, 4))
@@ -275,7 +296,6 @@ class DDIMSampler:
                 active = ~stopped if active is None else active & ~stopped
                 if not active.any():
                     break
-        return passes
 
     def time_pairs(self, num_timesteps: int) -> list[tuple[int, int]]:
         """The pairs (t, t_next) of the chain.

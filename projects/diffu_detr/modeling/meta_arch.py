@@ -6,7 +6,7 @@ training, they start from diffused ground truth and pass it once.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,41 +14,20 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from layers_diffu_detr.bbox_embedd import build_box_head, build_class_head, predict, refine_boxes
-from layers_diffu_detr.denoising import DiffusedQueries
+from layers_diffu_detr.checkpoint_names import CheckpointNames
 from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction, QueryBoxes
+from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass, PassPrediction, QueryBoxes
 from layers_diffu_detr.ldm.starts import ProposalStart
 from layers_diffu_detr.targets import Target
+from layers_diffu_detr.training_starts import TrainingStart
 from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, stack_padded, valid_sizes_of
 from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
+from projects.diffu_detr.modeling.memory import Memory
 from projects.diffu_detr.modeling.proposals import Proposals
-from projects.diffu_detr.modeling.transformer import DeformableTransformer, Memory
-
-
-@dataclass
-class Queries:
-    """What the decoder starts from in training: N queries, of which the last Q are matched with targets.
-
-    Attributes:
-        content: (B, N, C).
-        boxes: (B, N, 4) normalized cxcywh.
-        t: (B,) int64, each image's timestep; None for a baseline.
-        positions: (B, N, C); None where the decoder makes them from the boxes.
-        valid: (B, N) bool, see `QueryBoxes`; None: all queries count.
-        attn_mask: (N, N) bool, True where the row's query must not attend to the column's; None: all may.
-        dn_metas: how the denoising queries that come first are laid out, see `DenoisingQueries.metas`; None: there are
-            no denoising queries.
-    """
-
-    content: Tensor
-    boxes: Tensor
-    t: Tensor | None
-    positions: Tensor | None = None
-    valid: Tensor | None = None
-    attn_mask: Tensor | None = None
-    dn_metas: dict[str, Any] | None = None
+from projects.diffu_detr.modeling.queries import Queries
+from projects.diffu_detr.modeling.transformer import DeformableTransformer
 
 
 class DiffuDETR(Detector):
@@ -83,7 +62,7 @@ class DiffuDETR(Detector):
         criterion: LayerCriterion,
         sampler: Sampler,
         diffusion: GaussianDiffusion | None = None,
-        diffused_queries: DiffusedQueries | None = None,
+        diffused_queries: TrainingStart | None = None,
         select_box_nums_for_evaluation: int = 300,
         pixel_mean: Sequence[float] = (123.675, 116.280, 103.530),
         pixel_std: Sequence[float] = (58.395, 57.120, 57.375),
@@ -111,6 +90,13 @@ class DiffuDETR(Detector):
         self.bbox_embed = nn.ModuleList(build_box_head(embed_dim) for _ in range(num_heads))
         transformer.decoder.class_embed = self.class_embed
         transformer.decoder.bbox_embed = self.bbox_embed
+
+    def checkpoint_names(self) -> CheckpointNames:
+        """Names in checkpoints. Those of a model without self-conditioning, or with learned content, fit too."""
+        ignored = {}
+        if self.transformer.tgt_embed is None:
+            ignored["transformer.tgt_embed."] = "learned content of queries, which here comes from the image"
+        return CheckpointNames(ignored=ignored, added_parts=("transformer.self_conditioning",))
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict[str, Instances]]:
         """Detect, or in training compute losses, see `Detector.forward`."""
@@ -167,23 +153,21 @@ class DiffuDETR(Detector):
 
     def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[Target]) -> Queries:
         """Training queries. A baseline starts as in inference, a diffusion model from boxes made of the targets."""
-        content, positions = self.transformer.queries(memory, proposals)
-        start, t = self.training_start(proposals, targets)
-        return Queries(
-            content=start.of_source(content),
-            boxes=start.boxes,
-            t=t,
-            positions=None if positions is None else start.of_source(positions),
-            valid=start.valid,
-        )
+        start, t = self.training_start(memory, proposals, targets)
+        content, positions = self.transformer.content_of(start, memory, *self.transformer.queries(memory, proposals))
+        return Queries(content, start.boxes, t, positions, start.valid)
 
-    def training_start(self, proposals: Proposals, targets: list[Target]) -> tuple[QueryBoxes, Tensor | None]:
+    def training_start(
+        self, memory: Memory, proposals: Proposals, targets: list[Target]
+    ) -> tuple[QueryBoxes, Tensor | None]:
         """The boxes that training's queries start from, and each image's timestep (B,), None for a baseline."""
         boxes = proposals.boxes.detach()
         if self.diffusion is None or self.diffused_queries is None:
             assert isinstance(self.sampler.start, ProposalStart)  # see SinglePass
             return self.sampler.start.choose(boxes), None
-        return self.diffused_queries(targets, self.num_boxes, self.diffusion)
+        return self.diffused_queries(
+            targets, self.num_boxes, self.diffusion, proposals=boxes, denoise=self.denoiser(memory, proposals)
+        )
 
     def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Training's single pass of the decoder.
@@ -218,29 +202,41 @@ class DiffuDETR(Detector):
 
     @torch.no_grad()
     def sample(self, memory: Memory, proposals: Proposals | None, batched_inputs: list[dict]) -> list[DenoisingPass]:
-        """Run the sampler. What depends on the images alone is computed once, before the first pass."""
-        content, positions = self.transformer.queries(memory, proposals)
-        if content.shape[1] != self.num_boxes:  # learned content of another number of queries is taken in turn
-            content = content[:, torch.arange(self.num_boxes, device=content.device) % content.shape[1]]
-        projected_values = self.transformer.project_values(memory)
+        """Run the sampler."""
+        boxes = None if proposals is None else proposals.boxes
+        denoise = self.denoiser(memory, proposals)
+        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs), boxes)
 
+    def denoiser(self, memory: Memory, proposals: Proposals | None) -> Denoise:
+        """The network as the sampler sees it. What depends on the images alone is computed once, on the first call."""
+        projected_values = cache(lambda: self.transformer.project_values(memory))
+
+        @cache
+        def image_content() -> tuple[Tensor, Tensor | None]:
+            content, positions = self.transformer.queries(memory, proposals)
+            if content.shape[1] != self.num_boxes:  # learned content of another number of queries is taken in turn
+                content = content[:, torch.arange(self.num_boxes, device=content.device) % content.shape[1]]
+            return content, positions
+
+        @torch.no_grad()
         def denoise(queries: QueryBoxes, t: Tensor | None) -> PassPrediction:
+            content, positions = self.transformer.content_of(queries, memory, *image_content())
             states, refined = self.transformer.decode(
                 memory,
-                queries.of_source(content),
+                content,
                 queries.boxes,
                 t,
-                positions=None if positions is None else queries.of_source(positions),
+                positions=positions,
                 valid=queries.valid,
-                projected_values=projected_values,
+                projected_values=projected_values(),
             )
             reference = refined[-1] if len(refined) else queries.boxes
             logits = self.class_embed[len(refined)](states[-1])  # inference reads no predictions but the last layer's
             pred_boxes = refine_boxes(self.bbox_embed[len(refined)](states[-1]), reference)
-            return self.prediction(logits, pred_boxes, self.filters(states[-1]), queries.valid)
+            prediction = self.prediction(logits, pred_boxes, self.filters(states[-1]), queries.valid)
+            return prediction if self.transformer.self_conditioning is None else prediction._replace(state=states[-1])
 
-        boxes = None if proposals is None else proposals.boxes
-        return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs), boxes)
+        return denoise
 
     @torch.no_grad()
     def trajectory(self, batched_inputs: list[dict]) -> list[list[dict[str, Any]]]:
@@ -261,7 +257,7 @@ def without_invalid(layer: dict[str, Tensor], valid: Tensor) -> dict[str, Tensor
 
 def _check_slots(
     diffusion: GaussianDiffusion | None,
-    diffused_queries: DiffusedQueries | None,
+    diffused_queries: TrainingStart | None,
     transformer: DeformableTransformer,
     sampler: Sampler,
 ) -> None:
@@ -274,4 +270,8 @@ def _check_slots(
         raise ValueError(
             "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
             f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
+        )
+    if diffusion is None and transformer.self_conditioning is not None:
+        raise ValueError(
+            "model.transformer.self_conditioning passes a state from pass to pass; a baseline has one pass"
         )

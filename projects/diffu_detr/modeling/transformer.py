@@ -1,7 +1,7 @@
 """The two-stage deformable transformer: features -> memory -> proposals -> queries -> decoder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -9,52 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from layers_diffu_detr.content import StateAddedToContent
+from layers_diffu_detr.ldm.passes import QueryBoxes
 from layers_diffu_detr.ldm.timestep import TimestepEmbedding
 from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 from projects.diffu_base.modeling.matcher import LayerPredictions
 
+from .memory import Memory
 from .proposals import Candidates, Proposals
 
 ProposalHeads = Callable[[Proposals, nn.Linear, nn.Module], LayerPredictions]
-
-
-@dataclass
-class Memory:
-    """The tokens of a batch of images: the cells of all levels one after another, finest level first.
-
-    Attributes:
-        tokens: (B, S, C).
-        positions: (B, S, C), the sum of position and level embedding.
-        padding_mask: (B, S) bool, True where padded; None if no image of the batch is padded.
-        spatial_shapes: (L, 2) int64, padded height and width of each level.
-        level_start_index: (L,) int64, where each level starts among the tokens.
-        valid_ratios: (B, L, 2), the valid part of width and height.
-        centres: (B, S, 2), the centre (x, y) of each token's cell, relative to the valid part of its level.
-        levels: (S,) int64, each token's level.
-        sizes: `spatial_shapes` as numbers.
-        valid_sizes: (B, L, 2), valid height and width of each level, as numbers.
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    padding_mask: Tensor | None
-    spatial_shapes: Tensor
-    level_start_index: Tensor
-    valid_ratios: Tensor
-    centres: Tensor
-    levels: Tensor
-    sizes: list[list[int]]
-    valid_sizes: list[list[list[int]]]
-
-    def maps(self) -> list[Tensor]:
-        """The tokens as L maps (B, C, H_l, W_l), finest first; 0 where padded."""
-        tokens = self.tokens
-        if self.padding_mask is not None:
-            tokens = tokens.masked_fill(self.padding_mask[..., None], 0.0)
-        parts = tokens.transpose(1, 2).split([height * width for height, width in self.sizes], dim=2)
-        return [part.unflatten(2, size) for part, size in zip(parts, self.sizes, strict=True)]
 
 
 def build_pos_trans(embed_dim: int) -> nn.Linear:
@@ -74,6 +40,10 @@ class DeformableTransformer(nn.Module):
         pos_trans: makes the queries' content and positions from the proposals' boxes, see `build_pos_trans`. For a
             decoder that makes no positions itself.
         time_embed: embeds timesteps for a conditioned decoder; None for baselines.
+        box_content: (maps of memory, valid ratios, boxes) -> content sampled at the boxes, see `SampledContent`; None:
+            queries have learned content or that of their proposals.
+        self_conditioning: (content, state of the last pass) -> content, see `StateAsContent`; None: passes share no
+            state.
 
     Raises:
         ValueError: of two slots that belong together one is empty, or two slots are filled that exclude each other.
@@ -90,6 +60,8 @@ class DeformableTransformer(nn.Module):
         tgt_embed: nn.Embedding | None = None,
         pos_trans: nn.Linear | None = None,
         time_embed: TimestepEmbedding | None = None,
+        box_content: Callable[[list[Tensor], Tensor, Tensor], Tensor] | None = None,
+        self_conditioning: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if (time_embed is not None) != decoder.conditioned:
@@ -102,6 +74,8 @@ class DeformableTransformer(nn.Module):
             )
         if pos_trans is not None and tgt_embed is not None:
             raise ValueError("content queries come from transformer.pos_trans or transformer.tgt_embed: set one")
+        if box_content is not None and tgt_embed is not None:
+            raise ValueError("content queries come from transformer.box_content or transformer.tgt_embed: set one")
         self.encoder = encoder
         self.decoder = decoder
         self.embed_dim = encoder.embed_dim
@@ -114,6 +88,8 @@ class DeformableTransformer(nn.Module):
         self.enc_output = nn.Linear(self.embed_dim, self.embed_dim)
         self.enc_output_norm = nn.LayerNorm(self.embed_dim)
         self.time_embed = time_embed
+        self.box_content = box_content
+        self.self_conditioning = self_conditioning
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -121,7 +97,7 @@ class DeformableTransformer(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         for module in self.modules():
-            if isinstance(module, MultiScaleDeformableAttention):
+            if isinstance(module, MultiScaleDeformableAttention | StateAddedToContent):
                 module.init_weights()
         nn.init.normal_(self.level_embeds)
 
@@ -234,6 +210,25 @@ class DeformableTransformer(nn.Module):
             positions, content = self.pos_trans_norm(self.pos_trans(embedded)).chunk(2, dim=-1)
             return content, positions
         return proposals.features.detach(), None
+
+    def content_of(
+        self, queries: QueryBoxes, memory: Memory, content: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The content (B, Q, C) and positions (B, Q, C) or None of `queries`, from those of all proposals.
+
+        With `box_content`, the content is made from where the boxes are now; like that of proposals, it has no
+        gradient. With `self_conditioning`, it also depends on what the queries remember of the pass before.
+        """
+        if self.box_content is None:
+            content = queries.of_source(content)
+        else:
+            sampled = self.box_content(memory.maps(), memory.valid_ratios, queries.boxes)
+            content = self.enc_output_norm(self.enc_output(sampled)).detach()
+        if self.self_conditioning is not None:
+            # In a first pass too: DistributedDataParallel waits for a gradient of every parameter.
+            state = torch.zeros_like(content) if queries.state is None else queries.state
+            content = self.self_conditioning(content, state)
+        return content, None if positions is None else queries.of_source(positions)
 
     def project_values(self, memory: Memory) -> list[Tensor]:
         """The decoder layers' projections of memory, which every `decode` of the same images can use."""

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from layers_diffu_detr.denoising import ContrastiveDenoising
 from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.detector import as_outputs
-from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
+from projects.diffu_detr.modeling.memory import Memory
+from projects.diffu_detr.modeling.meta_arch import DiffuDETR
 from projects.diffu_detr.modeling.proposals import Proposals
-from projects.diffu_detr.modeling.transformer import Memory
+from projects.diffu_detr.modeling.queries import Queries
 
 
 class DiffuDINO(DiffuDETR):

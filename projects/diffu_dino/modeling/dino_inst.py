@@ -1,6 +1,7 @@
 """DiffuDINO with masks: its queries also predict the filters of a dynamic mask head. Neither paper has this model."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,8 +16,8 @@ from projects.diffu_base.modeling.mask_loss import MaskLoss
 from projects.diffu_base.modeling.masks import add_masks, ground_truth_masks
 from projects.diffu_base.modeling.matcher import Indices, LayerPredictions
 from projects.diffu_base.modeling.supervised_layer import SupervisedLayer
-from projects.diffu_detr.modeling.meta_arch import Queries
-from projects.diffu_detr.modeling.transformer import Memory
+from projects.diffu_detr.modeling.memory import Memory
+from projects.diffu_detr.modeling.queries import Queries
 
 from .criterion import DINOCriterion
 from .dino import DiffuDINO
@@ -58,7 +59,8 @@ class DiffuDINOInst(DiffuDINO):
 
     def checkpoint_names(self) -> CheckpointNames:
         """Names in checkpoints. Those of DiffuDINO, which has no masks, can be loaded too."""
-        return CheckpointNames(added_parts=("mask_branch", "controller"))
+        names = super().checkpoint_names()
+        return replace(names, added_parts=(*names.added_parts, "mask_branch", "controller"))
 
     def target_of(self, instances: Instances) -> Target:
         """DiffuDINO's targets and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from torch.testing import assert_close
 
 from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, SinglePass
-from projects.diffu_detr.modeling.meta_arch import DiffuDETR, Queries
+from projects.diffu_detr.modeling.meta_arch import DiffuDETR
+from projects.diffu_detr.modeling.queries import Queries
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
 

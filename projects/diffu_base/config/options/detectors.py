@@ -80,8 +80,21 @@ class DiffuDETROptions(DetectorOptions):
         None, description="The forward process, which adds noise to boxes: `GaussianDiffusion`; null for a baseline."
     )
     diffused_queries: Part | None = Field(
-        None, description="Makes training boxes of the objects: `DiffusedQueries`; null for a baseline."
+        None,
+        description="Makes the boxes that training starts from: of objects, `DiffusedQueries` or `DuplicatedQueries`; "
+        "of proposals, `ProposalQueries`; by earlier passes, `RolledOutQueries`; in several ways, `MixedQueries`. null "
+        "for a baseline.",
     )
+
+    @model_validator(mode="after")
+    def _check_training_start(self) -> Self:
+        t, timesteps = _inside(self.diffused_queries, "t"), _inside(self.diffusion, "betas", "num_timesteps")
+        if isinstance(t, int) and isinstance(timesteps, int) and t >= timesteps:
+            raise conflict("diffused_queries.t", t, f"{timesteps} timesteps allow 0 to {timesteps - 1}")
+        state = _inside(self.transformer, "self_conditioning")
+        if state is not None and self.diffusion is None:
+            raise conflict("transformer.self_conditioning", state, "a baseline has one pass, so this must be null")
+        return self
 
 
 @explains("projects.diffu_dino.modeling.dino.DiffuDINO")
@@ -123,7 +136,9 @@ class DiffusionDetOptions(DetectorOptions):
     criterion: Part = Field(description="The loss: `DynamicKCriterion`, with masks `MaskCriterion`.")
     sampler: Part = Field(description="How boxes are inferred: `DDIMSampler`.")
     diffusion: Part = Field(description="The forward process, which adds noise to boxes: `GaussianDiffusion`.")
-    diffused_queries: Part = Field(description="Makes training boxes of the objects: `DiffusedQueries`.")
+    diffused_queries: Part = Field(
+        description="Makes training boxes of the objects: `DiffusedQueries` or `DuplicatedQueries`."
+    )
     select_box_nums_for_evaluation: Count = Field(description="Detections that are kept per image.")
 
 

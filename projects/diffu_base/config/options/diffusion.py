@@ -1,9 +1,11 @@
 """The diffusion of boxes: noise, schedule, training boxes."""
 
-from pydantic import Field
+from typing import Annotated, Self
 
-from .base import Options
-from .kinds import Count, Part, Positive
+from pydantic import Field, field_validator, model_validator
+
+from .base import Options, conflict
+from .kinds import Count, Natural, NonNegative, Part, Positive
 from .registry import explains
 
 
@@ -86,6 +88,66 @@ class DiffusedQueriesOptions(Options):
     filler: Part = Field(
         description="Boxes for the queries that have no object: `NoisyFiller`, `CentreFiller` or `GaussianFiller`."
     )
+
+
+@explains("layers_diffu_detr.training_starts.DuplicatedQueries")
+class DuplicatedQueriesOptions(DiffusedQueriesOptions):
+    """Training boxes as `DiffusedQueries` makes them, but several near each object, as in the passes of a chain."""
+
+    copies: Annotated[list[Count], Field(min_length=2, max_length=2)] = Field(
+        [3, 13], description="The fewest and the most boxes of an object; each batch draws a number."
+    )
+    noise_scale: NonNegative = Field(
+        0.2, description="How far the copies lie from their object, as the `scale` of `RelativeNoise`."
+    )
+
+    @field_validator("copies")
+    @classmethod
+    def _check_order(cls, copies: list[int]) -> list[int]:
+        if copies[0] > copies[1]:
+            raise ValueError("the second number must not be smaller than the first")
+        return copies
+
+
+@explains("layers_diffu_detr.training_starts.ProposalQueries")
+class ProposalQueriesOptions(Options):
+    """Training boxes are the encoder's proposals, as inference starts from them. Not for DiffusionInst."""
+
+    start: Part = Field(
+        description="Which proposals: `DistinctProposalStart` or `ProposalStart`; `${..sampler.start}` takes the "
+        "sampler's."
+    )
+    noise: Part | None = Field(
+        None,
+        description="Moves the boxes, by a random timestep's noise: `RelativeNoise` or `ImageNoise`; null: they stay.",
+    )
+    t: Natural = Field(0, description="The timestep that the network is told for boxes that stay.")
+
+
+@explains("layers_diffu_detr.training_starts.RolledOutQueries")
+class RolledOutQueriesOptions(Options):
+    """Training boxes are what a chain of passes feeds one of its passes, drawn at random. Not for DiffusionInst."""
+
+    sampler: Part = Field(description="The chain: `DDIMSampler`; `${..sampler}` takes the model's own.")
+
+
+@explains("layers_diffu_detr.training_starts.MixedQueries")
+class MixedQueriesOptions(Options):
+    """Training boxes are made in one of several ways; each batch draws one."""
+
+    starts: Annotated[list[Part], Field(min_length=1)] = Field(
+        description="The ways, such as `DiffusedQueries`, `ProposalQueries` and `RolledOutQueries`."
+    )
+    weights: list[NonNegative] | None = Field(
+        None, description="How often each way is drawn, in proportion; null: all equally often."
+    )
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        weights = self.weights
+        if isinstance(weights, list) and (len(weights) != len(self.starts) or sum(weights) == 0):
+            raise conflict("weights", weights, f"it needs {len(self.starts)} numbers, not all of them 0")
+        return self
 
 
 @explains("layers_diffu_detr.denoising.NoisyFiller")

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from .base import Options, call, conflict
-from .kinds import Count, Dropout, Part, divides
+from .kinds import Count, Dropout, Part, Positive, divides
 from .registry import explains
 
 
@@ -33,6 +33,44 @@ class TransformerOptions(Options):
     time_embed: Part | None = Field(
         None, description="Embeds the timestep of the diffusion: `TimestepEmbedding`; null for a baseline."
     )
+    box_content: Part | None = Field(
+        None,
+        description="Makes the queries' content from where their boxes are, in every pass anew: `SampledContent`; "
+        "null: it is learned or comes from the proposals.",
+    )
+    self_conditioning: Part | None = Field(
+        None,
+        description="Gives a pass what the queries were at the end of the one before: `StateAsContent` or "
+        "`StateAddedToContent`; null: nothing. Training needs `RolledOutQueries` for it.",
+    )
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        if self.box_content is not None and self.tgt_embed is not None:
+            raise conflict("tgt_embed", self.tgt_embed, "box_content makes the content, so this must be null")
+        return self
+
+
+@explains("layers_diffu_detr.content.SampledContent")
+class SampledContentOptions(Options):
+    """Content is read from memory at the centre of the box, from the levels that fit the size of the box."""
+
+    finest_side: Positive = Field(
+        0.05,
+        description="Side of a box, relative to the image, that fits the finest level; each further level doubles it.",
+    )
+
+
+@explains("layers_diffu_detr.content.StateAsContent")
+class StateAsContentOptions(Options):
+    """After the first pass, a query's content is what the decoder made of it in the pass before."""
+
+
+@explains("layers_diffu_detr.content.StateAddedToContent")
+class StateAddedToContentOptions(Options):
+    """What the decoder made of a query in the pass before is added to its content, through a linear layer."""
+
+    embed_dim: Count = Field(256, description="Channels of every query.")
 
 
 class LayersOptions(Options):

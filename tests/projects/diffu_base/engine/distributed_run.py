@@ -16,6 +16,7 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 
 from layers_diffu_detr.denoising import DiffusedQueries
+from layers_diffu_detr.ldm.passes import QueryBoxes
 from projects.diffu_base.config.options.train import DdpOptions
 from projects.diffu_base.engine.build import wrap_ddp
 from projects.diffu_base.engine.distributed import run
@@ -33,12 +34,14 @@ class SeededPerImage:
     def __init__(self, diffuse: DiffusedQueries) -> None:
         self.diffuse = diffuse
 
-    def __call__(self, targets: list[dict[str, Tensor]], *rest) -> tuple[Tensor, Tensor]:
-        each = []
+    def __call__(self, targets: list[dict[str, Tensor]], *rest, **network) -> tuple[QueryBoxes, Tensor]:
+        boxes, times = [], []
         for target in targets:
             torch.manual_seed(int(target["boxes"].sum() * 1e6))
-            each.append(self.diffuse([target], *rest))
-        return tuple(torch.cat(parts) for parts in zip(*each, strict=True))
+            queries, t = self.diffuse([target], *rest, **network)
+            boxes.append(queries.boxes)
+            times.append(t)
+        return QueryBoxes(torch.cat(boxes)), torch.cat(times)
 
 
 def small_dino() -> nn.Module:
