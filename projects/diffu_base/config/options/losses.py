@@ -18,8 +18,8 @@ class VarifocalLossOptions(FocalShapeOptions):
     )
     quality: Part = Field(
         call("layers_diffu_detr.box_ops.paired_giou"),
-        description="How well a box fits, a function of predicted and true boxes: `paired_giou`, the generalized IoU, as "
-        "released, or `paired_iou`.",
+        description="How well a box fits, a function of predicted and true boxes: `paired_giou`, the generalized IoU, "
+        "as released, or `paired_iou`.",
     )
 
 

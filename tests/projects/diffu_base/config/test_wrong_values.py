@@ -18,6 +18,7 @@ BASELINE = "diffu_detr/baseline-deformable-detr-r50-4scales-50ep"
 BOXES = "diffusion_inst/demo/digits"
 LVIS = "diffusion_inst/lvis-r50-3x"
 OWN = "diffu_dino/custom-r50-4scales"
+DISTINCT = "diffu_dino/demo/digits-distinct"
 
 
 def read(name: str, *overrides: str) -> DictConfig:
@@ -130,6 +131,29 @@ def test_a_wrong_value(override: str, allowed: str):
         (RUN, ["train.checkpointer.best_metric=bbox/mAP"], r"best_metric is 'bbox/mAP'; .*bbox/AP, .*segm/AP"),
         (DETR, ["train.checkpointer.best_metric=segm/AP"], r"best_metric is 'segm/AP'; .*bbox/AP, .*"),
         (LVIS, ["train.checkpointer.best_metric=bbox/AP-cat"], r"best_metric is 'bbox/AP-cat'; .*bbox/APr"),
+        (DISTINCT, ["model.diffused_queries.t=100"], r"model.diffused_queries.t is 100; 100 timesteps allow 0 to 99"),
+        (DISTINCT, ["model.diffused_queries.t=-1"], r"model.diffused_queries.t is -1; .*equal to 0"),
+        (
+            BASELINE,
+            ["+model.transformer.self_conditioning={_target_: layers_diffu_detr.content.StateAsContent}"],
+            r"model.transformer.self_conditioning is dict; a baseline has one pass",
+        ),
+        (
+            BASELINE,
+            ["+model.transformer.box_content={_target_: layers_diffu_detr.content.SampledContent}"],
+            r"model.transformer.tgt_embed is dict; box_content makes the content",
+        ),
+        *(
+            (DISTINCT, [f"model.diffused_queries={{_target_: layers_diffu_detr.training_starts.{call}}}"], message)
+            for call, message in (
+                ("MixedQueries, starts: []", r"diffused_queries.starts is \[\]; .*at least 1 item"),
+                (
+                    "DuplicatedQueries, filler: {}, copies: [4, 3]",
+                    r"diffused_queries.copies is \[4, 3\]; .*not be smaller",
+                ),
+                ("DuplicatedQueries, filler: {}, copies: [0, 3]", r"diffused_queries.copies.0 is 0; .*equal to 1"),
+            )
+        ),
         (OWN, ["data.read_images=maybe"], r"data.read_images is 'maybe'; .*boolean"),
     ],
 )
