@@ -139,7 +139,7 @@ def test_a_wrong_value(override: str, allowed: str):
             r"model.transformer.self_conditioning is dict; a baseline has one pass",
         ),
         (
-            BASELINE,
+            "diffu_dino/demo/baseline-dino-digits",
             ["+model.transformer.box_content={_target_: layers_diffu_detr.content.SampledContent}"],
             r"model.transformer.tgt_embed is dict; box_content makes the content",
         ),
