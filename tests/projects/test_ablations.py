@@ -35,6 +35,11 @@ DIFFU_DINO = {
     "content-learned": ({"transformer.tgt_embed"}, True, True),
     "filler-centre": ({"diffused_queries.filler"}, True, False),
     "proposals-objectness": ({"transformer.ranking", "transformer.supervision"}, True, True),
+    "one-to-many": (
+        {"auxiliary_queries", *(f"criterion.weight_dict.loss_{kind}_many" for kind in ("class", "bbox", "giou"))},
+        True,
+        False,
+    ),
     "contrastive": ({"criterion.contrastive", "criterion.weight_dict.loss_contrastive"}, True, False),
 }
 ABLATIONS = {f"diffu_dino/configs/ablations/{name}.py": expected for name, expected in DIFFU_DINO.items()} | {

@@ -114,7 +114,8 @@ class SetCriterion(LayerCriterion):
         num_classes: K.
         matcher: assigns targets to predictions, see `HungarianMatcher`.
         class_loss: (logits (B, Q, K), `MatchedPairs`) -> sum of the class loss, see `losses`.
-        weight_dict: weights of `loss_class`, `loss_bbox`, `loss_giou` and, with `contrastive`, `loss_contrastive`.
+        weight_dict: weights of `loss_class`, `loss_bbox`, `loss_giou`; of `loss_class_many`, `loss_bbox_many` and
+            `loss_giou_many` for a model with auxiliary queries; and, with `contrastive`, of `loss_contrastive`.
         num_layers: number of decoder layers.
         encoder_targets: makes the proposals' targets.
         pair_weights: (logits (B, Q, K), `MatchedPairs`) -> how much each pair counts, (M,); None: all the same.
@@ -142,9 +143,9 @@ class SetCriterion(LayerCriterion):
         self.contrastive = contrastive
 
     def layers(self) -> Iterator[SupervisedLayer]:
-        """The last decoder layer, the encoder, the other decoder layers."""
+        """The last decoder layer, the encoder, the other decoder layers; then the auxiliary queries of all of these."""
         last, *others = super().layers()
-        yield from (last, ENCODER, *others)
+        yield from (last, ENCODER, *others, *decoder_layers(self.num_layers, "many"))
 
     def losses_of(self, layer: SupervisedLayer) -> tuple[str, ...]:
         """The kinds of loss that `layer` has. Only the last decoder layer has the contrastive loss."""
@@ -158,7 +159,9 @@ class SetCriterion(LayerCriterion):
         Args:
             outputs: predictions in detrex's form: `pred_logits` (B, Q, K) and `pred_boxes` (B, Q, 4) of the last layer;
                 in `aux_outputs` a list of the same of the other layers; in `enc_outputs` the same of the encoder's
-                proposals, of any number. The last two are optional. `states` (B, Q, C) for the contrastive loss.
+                proposals, of any number; in `one_to_many` the same of auxiliary queries, with `aux_outputs` and with
+                `matches`, the number of them that answers each target. The last three are optional. `states` (B, Q, C)
+                for the contrastive loss.
             targets: per image `labels` (n,) int64 and `boxes` (n, 4) normalized cxcywh.
             dn_metas: not used here; subclasses read the denoising queries' predictions from it.
 
@@ -175,13 +178,19 @@ class SetCriterion(LayerCriterion):
         layers = {layer: (predictions, targets) for layer, predictions in predictions_by_layer(outputs).items()}
         if "enc_outputs" in outputs:
             layers[ENCODER] = (outputs["enc_outputs"], self.encoder_targets(targets))
+        matches, many = self.matcher.matches_per_target(len(layers)), outputs.get("one_to_many")
+        if many is not None:
+            of_many = predictions_by_layer(many, "many")
+            layers |= {layer: (predictions, targets) for layer, predictions in of_many.items()}
+            matches = [*matches, *[many["matches"]] * len(of_many)]
         for layer, (predictions, _) in layers.items():
             self._check_classes(predictions["pred_logits"], layer)
         num_boxes = average_over_ranks(sum(len(t["labels"]) for t in targets), outputs["pred_logits"].device)
-        indices = self.matcher.match_layers(list(layers.values()))
+        indices = self.matcher.match_layers(list(layers.values()), matches)
         for (layer, (predictions, layer_targets)), layer_indices in zip(layers.items(), indices, strict=True):
             layer_losses = self.layer_losses(predictions, layer_targets, layer_indices, self.pair_weights)
-            yield {layer.name(loss): value / num_boxes for loss, value in layer_losses.items()}
+            number = num_boxes * many["matches"] if many is not None and layer.kind == "many" else num_boxes
+            yield {layer.name(loss): value / number for loss, value in layer_losses.items()}
         if self.contrastive is not None:
             pairs = gather_pairs(outputs["pred_boxes"], targets, indices[0])
             yield {LAST.name(_CONTRASTIVE): self.contrastive(outputs["states"], pairs)}

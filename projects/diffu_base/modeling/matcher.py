@@ -28,13 +28,16 @@ class LayerMatcher(nn.Module):
         return self.match_layers([(outputs, targets)])[0]
 
     @torch.no_grad()
-    def match_layers(self, layers: Sequence[tuple[LayerPredictions, list[Target]]]) -> list[Indices]:
+    def match_layers(
+        self, layers: Sequence[tuple[LayerPredictions, list[Target]]], matches: Sequence[int] | None = None
+    ) -> list[Indices]:
         """Match all layers at once. Their costs are copied to the host together, so the program waits for the GPU once.
 
         Args:
             layers: per layer its predictions and its targets. They come in the criterion's order: the last decoder
                 layer, the other ones, the encoder's proposals. There is at least one. Predictions may have `valid`
                 (B, Q) bool, False for queries that must not be matched.
+            matches: how many queries a target may be matched with, layer by layer; None: as `matches_per_target` says.
 
         Returns:
             Per layer the `Indices`, on the predictions' device. An image without targets has empty ones. Of more
@@ -46,7 +49,7 @@ class LayerMatcher(nn.Module):
         costs = [self.cost(outputs, *padded[id(targets)]) for outputs, targets in layers]
         host_costs = torch.cat([cost.flatten() for cost in costs]).cpu().split([cost.numel() for cost in costs])
         indices = []
-        matches = self.matches_per_target(len(layers))
+        matches = self.matches_per_target(len(layers)) if matches is None else matches
         for cost, host_cost, (outputs, targets), most in zip(costs, host_costs, layers, matches, strict=True):
             cost = host_cost.view(cost.shape)
             of_images = [cost[i, ..., : len(t["labels"])] for i, t in enumerate(targets)]

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from .matcher import LayerPredictions
 
-Kind = Literal["decoder", "encoder", "denoising"]
+Kind = Literal["decoder", "encoder", "denoising", "many"]
 
-# What detrex appends to a loss's name for predictions of each kind.
-_SUFFIXES: Mapping[Kind, str] = {"decoder": "", "encoder": "_enc", "denoising": "_dn"}
+# What detrex appends to a loss's name for predictions of each kind; it has none for "many".
+_SUFFIXES: Mapping[Kind, str] = {"decoder": "", "encoder": "_enc", "denoising": "_dn", "many": "_many"}
+_OF_OWN_WEIGHT = ("denoising", "many")
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class SupervisedLayer:
 
     Attributes:
         kind: "decoder": the queries of a decoder layer, or the boxes of a head; "encoder": the encoder's proposals;
-            "denoising": the denoising queries of a decoder layer.
+            "denoising": the denoising queries of a decoder layer; "many": its auxiliary queries, of which several
+            answer each target.
         index: the number of the decoder layer, from 0; None: the last one, or the encoder.
     """
 
@@ -30,14 +32,17 @@ class SupervisedLayer:
 
         `loss_bbox` is called `loss_bbox` in the last decoder layer, `loss_bbox_0` in the first, `loss_bbox_enc` for the
         proposals, and for the denoising queries `loss_bbox_dn` in the last decoder layer and `loss_bbox_dn_0` in the
-        first.
+        first. Those of auxiliary queries are called `loss_bbox_many` and `loss_bbox_many_0`.
         """
         number = "" if self.index is None else f"_{self.index}"
         return f"{loss}{_SUFFIXES[self.kind]}{number}"
 
     def weight_key(self, loss: str) -> str:
-        """The config's key of a loss's weight: `loss_bbox_dn` for denoising queries, `loss_bbox` for all others."""
-        return f"{loss}{_SUFFIXES['denoising']}" if self.kind == "denoising" else loss
+        """The config's key of a loss's weight.
+
+        It is `loss_bbox_dn` for denoising queries, `loss_bbox_many` for auxiliary ones, and `loss_bbox` for all others.
+        """
+        return f"{loss}{_SUFFIXES[self.kind]}" if self.kind in _OF_OWN_WEIGHT else loss
 
 
 LAST = SupervisedLayer("decoder")

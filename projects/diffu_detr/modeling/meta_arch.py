@@ -26,7 +26,7 @@ from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 from projects.diffu_detr.modeling.memory import Memory
 from projects.diffu_detr.modeling.proposals import Proposals
-from projects.diffu_detr.modeling.queries import Queries
+from projects.diffu_detr.modeling.queries import OneToManyQueries, Queries
 from projects.diffu_detr.modeling.transformer import DeformableTransformer
 
 
@@ -42,7 +42,8 @@ class DiffuDETR(Detector):
         num_queries: Q.
         criterion: (outputs, targets, dn_metas) -> unweighted losses, see `SetCriterion`.
         sampler: `SinglePass` for a baseline, `DDIMSampler` for a diffusion model.
-        diffused_queries: makes training queries from targets; a baseline has none.
+        diffused_queries: makes the boxes that training starts from, see `TrainingStart`; a baseline has none.
+        auxiliary_queries: adds a group of queries in training, see `OneToManyQueries`; None: there is none.
         num_classes, diffusion, select_box_nums_for_evaluation, pixel_mean, pixel_std, input_format: see `Detector`.
 
     Raises:
@@ -63,6 +64,7 @@ class DiffuDETR(Detector):
         sampler: Sampler,
         diffusion: GaussianDiffusion | None = None,
         diffused_queries: TrainingStart | None = None,
+        auxiliary_queries: OneToManyQueries | None = None,
         select_box_nums_for_evaluation: int = 300,
         pixel_mean: Sequence[float] = (123.675, 116.280, 103.530),
         pixel_std: Sequence[float] = (58.395, 57.120, 57.375),
@@ -85,6 +87,7 @@ class DiffuDETR(Detector):
         self.transformer = transformer
         self.criterion = criterion
         self.diffused_queries = diffused_queries
+        self.auxiliary_queries = auxiliary_queries
         num_heads = transformer.decoder.num_layers + 1  # one per decoder layer, and the last for the proposals
         self.class_embed = nn.ModuleList(build_class_head(embed_dim, num_classes) for _ in range(num_heads))
         self.bbox_embed = nn.ModuleList(build_box_head(embed_dim) for _ in range(num_heads))
@@ -106,7 +109,7 @@ class DiffuDETR(Detector):
             return self.detect(memory, images, batched_inputs)
         proposals = self.transformer.propose(memory, self.num_boxes)
         targets = self.prepare_targets(batched_inputs)
-        queries = self.prepare_queries(memory, proposals, targets)
+        queries = self.add_auxiliary_queries(self.prepare_queries(memory, proposals, targets), memory, proposals)
         outputs, dn_metas = self.decode(memory, queries)
         outputs["enc_outputs"] = self.transformer.supervised(proposals)
         return self.criterion.weighted(self.criterion(outputs, targets, dn_metas))
@@ -157,6 +160,14 @@ class DiffuDETR(Detector):
         content, positions = self.transformer.content_of(start, memory, *self.transformer.queries(memory, proposals))
         return Queries(content, start.boxes, t, positions, start.valid)
 
+    def add_auxiliary_queries(self, queries: Queries, memory: Memory, proposals: Proposals) -> Queries:
+        """The queries with those of `auxiliary_queries`, which start from all proposals."""
+        if self.auxiliary_queries is None:
+            return queries
+        start = QueryBoxes(proposals.boxes.detach())
+        content, positions = self.transformer.content_of(start, memory, *self.transformer.queries(memory, proposals))
+        return self.auxiliary_queries(queries, content, start.boxes, positions)
+
     def training_start(
         self, memory: Memory, proposals: Proposals, targets: list[Target]
     ) -> tuple[QueryBoxes, Tensor | None]:
@@ -173,10 +184,18 @@ class DiffuDETR(Detector):
         """Training's single pass of the decoder.
 
         Returns:
-            The predictions of the queries that are matched with targets, in detrex's form, see `SetCriterion.forward`;
-            and detrex's `dn_metas` with those of the denoising queries, None if there are none.
+            The predictions of the queries that are matched with targets, in detrex's form, see `SetCriterion.forward`,
+            with those of auxiliary queries in `one_to_many`; and detrex's `dn_metas` with those of the denoising
+            queries in `output_known_lbs_bboxes`, None if there are none.
         """
-        return as_outputs(self.decode_layers(memory, queries)), None
+        layers = self.decode_layers(memory, queries)
+        if queries.dn_metas is None and self.auxiliary_queries is None:
+            return as_outputs(layers), None
+        denoising, auxiliary, outputs = map(as_outputs, queries.split(layers))
+        if self.auxiliary_queries is not None and queries.num_auxiliary:
+            outputs["one_to_many"] = {**auxiliary, "matches": self.auxiliary_queries.matches}
+        dn_metas = queries.dn_metas
+        return outputs, None if dn_metas is None else {**dn_metas, "output_known_lbs_bboxes": denoising}
 
     def decode_layers(self, memory: Memory, queries: Queries) -> list[dict[str, Tensor]]:
         """Every decoder layer's `pred_logits` (B, N, K), `pred_boxes` (B, N, 4) and `states` (B, N, C).

@@ -3,11 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from layers_diffu_detr.denoising import ContrastiveDenoising
 from layers_diffu_detr.targets import Target
-from projects.diffu_base.modeling.detector import as_outputs
 from projects.diffu_detr.modeling.memory import Memory
 from projects.diffu_detr.modeling.meta_arch import DiffuDETR
 from projects.diffu_detr.modeling.proposals import Proposals
@@ -68,19 +67,3 @@ class DiffuDINO(DiffuDETR):
             attn_mask=denoising.attn_mask,
             dn_metas=denoising.metas,
         )
-
-    def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Decode as the meta-architecture does. `output_known_lbs_bboxes` holds the denoising queries' predictions."""
-        if queries.dn_metas is None:
-            return super().decode(memory, queries)
-        num_denoising = queries.dn_metas["dn_num"] * queries.dn_metas["single_padding"]
-        sizes = [num_denoising, queries.content.shape[1] - num_denoising]
-        # Splitting has one gradient for both parts. Slicing would have two, each as large as both, and then add them.
-        parts: list[dict[str, tuple[Tensor, ...]]] = [
-            {name: value.split(sizes, dim=1) for name, value in layer.items()}
-            for layer in self.decode_layers(memory, queries)
-        ]
-        denoising, matching = (
-            as_outputs([{name: value[part] for name, value in layer.items()} for layer in parts]) for part in (0, 1)
-        )
-        return matching, {**queries.dn_metas, "output_known_lbs_bboxes": denoising}

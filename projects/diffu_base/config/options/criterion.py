@@ -25,6 +25,13 @@ class SetLossWeights(LossWeights):
     loss_contrastive: NonNegative | None = Field(
         None, description="Weight of the contrastive loss; needed with `contrastive`."
     )
+    loss_class_many: NonNegative | None = Field(
+        None, description="Weight of the auxiliary queries' classification loss; needed with `auxiliary_queries`."
+    )
+    loss_bbox_many: NonNegative | None = Field(None, description="Weight of the auxiliary queries' L1 loss.")
+    loss_giou_many: NonNegative | None = Field(
+        None, description="Weight of the auxiliary queries' loss of the generalized IoU."
+    )
 
 
 class DenoisingLossWeights(SetLossWeights):

@@ -86,6 +86,20 @@ class DiffuDETROptions(DetectorOptions):
         "for a baseline.",
     )
 
+    auxiliary_queries: Part | None = Field(
+        None,
+        description="Adds a group of queries that training alone has: `OneToManyQueries`; null: none. The criterion "
+        "then needs the weights `loss_class_many`, `loss_bbox_many` and `loss_giou_many`.",
+    )
+
+    @model_validator(mode="after")
+    def _check_auxiliary(self) -> Self:
+        weights = _inside(self.criterion, "weight_dict")
+        for loss in ("loss_class_many", "loss_bbox_many", "loss_giou_many"):
+            if self.auxiliary_queries is not None and isinstance(weights, Mapping) and weights.get(loss) is None:
+                raise conflict(f"criterion.weight_dict.{loss}", None, "auxiliary_queries needs this weight")
+        return self
+
     @model_validator(mode="after")
     def _check_training_start(self) -> Self:
         t, timesteps = _inside(self.diffused_queries, "t"), _inside(self.diffusion, "betas", "num_timesteps")
@@ -95,6 +109,13 @@ class DiffuDETROptions(DetectorOptions):
         if state is not None and self.diffusion is None:
             raise conflict("transformer.self_conditioning", state, "a baseline has one pass, so this must be null")
         return self
+
+
+@explains("projects.diffu_detr.modeling.queries.OneToManyQueries")
+class OneToManyQueriesOptions(Options):
+    """All proposals as a further group of queries, of which several answer each object. Inference has no such group."""
+
+    matches: Count = Field(4, description="How many of the queries answer each object.")
 
 
 @explains("projects.diffu_dino.modeling.dino.DiffuDINO")
