@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .commands import install_detectron2, pack, predict
+from .commands import install_detectron2, pack, predict, view
 from .commands.errors import exit_status
 from .commands.options import add_replay_option, add_run_options
 from .version import __version__
@@ -176,6 +176,7 @@ COMMANDS = {
     "train": Command("train a model", TRAIN, _add_train_arguments, _train),
     "eval": Command("evaluate trained weights", EVAL, _add_eval_arguments, _evaluate),
     "report": Command("write the report on an evaluation", REPORT, _add_report_arguments, _report),
+    "view": Command("show how boxes are denoised in an image", view.DESCRIPTION, view.add_arguments, view.run),
     "check": Command("check a data set before training", CHECK, _add_check_arguments, _check),
     "config": Command("list the configs, or show one", CONFIG, _add_config_arguments, _config),
     "pack": Command("make a model folder of a checkpoint", pack.DESCRIPTION, pack.add_arguments, pack.run),

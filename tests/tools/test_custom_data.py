@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from datasets_utils.evaluation.saved import SavedDetections
+from projects.diffu_base.api.model_folder import ModelInfo
 from tests.projects.diffu_base.engine.runs import ROOT, torchrun
 from tests.support.custom_tree import FAULTS, NOTES, overrides, write_custom_tree
 from tools.train_net import argument_parser, main
@@ -35,6 +36,11 @@ def test_training_and_evaluation_end_with_a_report_on_what_they_evaluated(tmp_pa
     assert saved.facts["iterations"] == 2 and saved.scored.class_names == ["ball", "cup", "shoe"]
     assert saved.facts["cost"]["boxes per image"] == "30" and saved.facts["cost"]["decoder evaluations"] == "3"
     assert saved.facts["cost"]["time per image"].endswith("in batches of 1, without reading the image")
+    thresholds = json.loads((tmp_path / "output" / "thresholds.json").read_text())
+    expected = [
+        thresholds["threshold"] if row["threshold"] is None else row["threshold"] for row in thresholds["classes"]
+    ]
+    assert ModelInfo.read(tmp_path / "output" / "model_final").thresholds == expected
     checkpoint = str(tmp_path / "output" / "model_final.pth")
     run(paths, tmp_path / "evaluated", f"train.init_checkpoint={checkpoint}", flags=("--eval-only",))
     assert SavedDetections.load(tmp_path / "evaluated" / "detections.npz").facts["checkpoint"] == checkpoint

@@ -11,7 +11,8 @@ from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessExitedException
 
-from projects.diffu_base.api.report import write_report
+from projects.diffu_base.api.model_folder import is_model_folder
+from projects.diffu_base.api.report import give_thresholds, write_report
 from projects.diffu_base.config.checks import check_data, load_config
 from projects.diffu_base.config.files import find_config
 from projects.diffu_base.config.options.train import TrainOptions
@@ -19,6 +20,7 @@ from projects.diffu_base.engine.build import new_model
 from projects.diffu_base.engine.checkpoint import atomic_write, claim_output_dir, load_last
 from projects.diffu_base.engine.distributed import run
 from projects.diffu_base.engine.evaluation import detections_file, evaluate_run
+from projects.diffu_base.engine.hooks import WriteFinalModel
 from projects.diffu_base.engine.replay import show_replay
 from projects.diffu_base.engine.results import Results
 from projects.diffu_base.engine.rng import resolve_seed
@@ -82,15 +84,20 @@ def main(args: argparse.Namespace) -> Results:
         cfg.train.seed = resumed["seed"]
     setup(cfg, args)
     results = train(cfg, resumed)
-    report(cfg)
+    final = Path(cfg.train.output_dir) / WriteFinalModel.NAME
+    if report(cfg) and is_model_folder(final):
+        give_thresholds(cfg.train.output_dir, final)
     return results
 
 
-def report(cfg: DictConfig) -> None:
-    """Write the report on the run's last evaluation, if one is wanted and the evaluation kept its detections."""
+def report(cfg: DictConfig) -> bool:
+    """Write the report on the run's last evaluation, if one is wanted and the evaluation kept its detections. Returns
+    whether this process has written it."""
     folder = cfg.train.output_dir
-    if cfg.train.report and comm.is_main_process() and Path(detections_file(folder)).is_file():
+    wanted = cfg.train.report and comm.is_main_process() and Path(detections_file(folder)).is_file()
+    if wanted:
         write_report(folder)
+    return wanted
 
 
 def setup(cfg: DictConfig, args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_utils.evaluation.saved import SavedDetections
+from projects.diffu_base.api.model_folder import ModelInfo
 from projects.diffu_base.api.pages import write
 
 from .measures import Measures, TaskNumbers
@@ -69,3 +70,25 @@ def thresholds(measures: Measures, numbers: TaskNumbers) -> dict[str, Any]:
         "threshold": numbers.threshold,
         "classes": classes,
     }
+
+
+def give_thresholds(folder: str | Path, model_folder: str | Path) -> None:
+    """Gives a model folder the thresholds that a report found for its weights; `predict` then uses them.
+
+    A class without a threshold of its own gets the one that suits all classes best. If the report is on other classes
+    than the model's, the folder stays as it is.
+
+    Args:
+        folder: where `write_report` has written.
+        model_folder: the model's folder.
+
+    Raises:
+        ValueError: `model_folder` is no model folder.
+    """
+    found = json.loads((Path(folder) / THRESHOLDS).read_text(encoding="utf-8"))
+    info = ModelInfo.read(model_folder)
+    if [row["name"] for row in found["classes"]] != info.classes:
+        logger.warning(f"{model_folder} gets no thresholds: the evaluation was on other classes than the model's")
+        return
+    chosen = [found["threshold"] if row["threshold"] is None else row["threshold"] for row in found["classes"]]
+    info.model_copy(update={"thresholds": chosen}).write(model_folder)

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from projects.diffu_base.api.report import REPORT, gallery, write_report
+from projects.diffu_base.api.model_folder import FILES, ModelInfo
+from projects.diffu_base.api.report import REPORT, gallery, give_thresholds, write_report
 from projects.diffu_base.cli import main
 from tests.datasets_utils.evaluation import evaluation_case as case
 from tests.support.browser import opened
@@ -31,6 +32,22 @@ def test_thresholds_are_those_of_the_models_classes_in_its_order(run):
     *with_objects, kite = written["classes"]
     assert all(0 < row["threshold"] < 1 and 0 < row["f1"] <= 1 for row in with_objects)
     assert kite["threshold"] is None and kite["objects"] == 0  # nothing to measure with
+
+
+def test_a_model_folder_gets_the_thresholds_of_its_classes_alone(run, tmp_path):
+    written = json.loads((run / "thresholds.json").read_text())
+    info = ModelInfo(
+        classes=list(case.NAMES), category_ids=list(case.CATEGORY_IDS), input_format="RGB", weights="plain"
+    )
+    for names, expected in ((case.NAMES, True), (case.NAMES[::-1], False)):
+        for file in FILES:
+            (tmp_path / file).touch()
+        info.model_copy(update={"classes": list(names)}).write(tmp_path)
+        give_thresholds(run, tmp_path)
+        found = ModelInfo.read(tmp_path).thresholds
+        assert (found is not None) == expected
+        if found:
+            assert found[0] == written["classes"][0]["threshold"] and found[-1] == written["threshold"]
 
 
 def test_the_page_is_one_file_that_asks_for_nothing_else(run):
