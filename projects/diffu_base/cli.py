@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .commands import install_detectron2, pack, predict, view
+from .commands import install_detectron2, pack, predict, train_own, view
 from .commands.errors import exit_status
 from .commands.options import add_replay_option, add_run_options
 from .version import __version__
@@ -20,9 +20,13 @@ from .version import __version__
 CONFIG_HELP = "a config's name, as `diffudetr config` lists them, or the path of a config file"
 OVERRIDES_HELP = "settings that replace the config's, such as train.max_iter=1000"
 
-TRAIN = """Train the model of a config. The results, checkpoints and logs go into the folder train.output_dir.
+TRAIN = """Train a model on your own data, or the model of a config. The results, checkpoints and logs go into the
+folder --output, or train.output_dir of a config.
 
-example, your own data in COCO's format on one GPU:
+example, a folder of labelled images (COCO, YOLO, VOC, CVAT, Roboflow, FiftyOne); sizes, batch and schedule are chosen:
+  diffudetr train data/cells --model diffu_dino/custom-lite0-3scales --epochs 30 --output output/cells
+
+example, a config, with your own data in COCO's format on one GPU:
   diffudetr train diffu_dino/custom-r50-4scales data.train_json=train.json data.train_images=images/train \\
       data.val_json=val.json data.val_images=images/val train.output_dir=output/mine
 
@@ -89,12 +93,15 @@ def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
     add_run_options(parser)
     add_replay_option(parser)
+    train_own.add_arguments(parser)
 
 
 def _train(args: argparse.Namespace) -> int:
     from .commands.train import start
 
     args.eval_only = False
+    if train_own.names_data(args):
+        return train_own.run(args)
     return start(args)
 
 

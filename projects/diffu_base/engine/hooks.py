@@ -21,6 +21,7 @@ from projects.diffu_base.config.options.train import CheckpointerOptions, TrainO
 from .checkpoint import RunCheckpointer
 from .ema import EMAHook, EMAState
 from .model_folders import ModelFolders
+from .progress import ProgressBar, StopEarly
 from .results import Results
 from .writers import WandbWriter
 
@@ -118,6 +119,7 @@ class KeepBest(HookBase):
         self.better: Callable[[float, float], bool] = {"max": float.__gt__, "min": float.__lt__}[mode]
         self.period = period
         self.best: float | None = None
+        self.without_gain = 0  # evaluations in a row that were not better
 
     def before_train(self) -> None:
         path = os.path.join(self.checkpointer.save_dir, f"{self.NAME}.pth")
@@ -142,8 +144,10 @@ class KeepBest(HookBase):
         if math.isnan(value):
             known = sorted(name for name in self.trainer.storage.latest() if "/" in name)
             logger.warning(f"train.checkpointer.best_metric {self.metric!r} was not evaluated; evaluated: {known}")
-        elif self.best is None or self.better(float(value), self.best):
-            self.best = float(value)
+        elif self.best is not None and not self.better(float(value), self.best):
+            self.without_gain += 1
+        else:
+            self.best, self.without_gain = float(value), 0
             best = {"metric": self.metric, "value": self.best, "iteration": iteration}
             self.checkpointer.save_weights(self.NAME, best=best)
             if self.folders is not None:
@@ -177,6 +181,7 @@ def build_hooks(
     folders: ModelFolders | None = None,
 ) -> list[HookBase | None]:
     """Return the run's hooks, in the order in which the trainer calls them. Without `folders`, it writes no folders."""
+    best = keep_best(checkpointer, options.checkpointer, options.eval_period, folders)
     return [
         hooks.IterationTimer(),
         EMAHook(ema, model) if ema is not None else None,
@@ -184,7 +189,9 @@ def build_hooks(
         Checkpoint(checkpointer, options.checkpointer.period),
         StopOnSignal(),
         Evaluate(options.eval_period, evaluation),
-        keep_best(checkpointer, options.checkpointer, options.eval_period, folders),
+        best,
+        ProgressBar(options.max_iter) if options.progress_bar and comm.is_main_process() else None,
+        StopEarly(checkpointer, best, options.patience) if best is not None and options.patience else None,
         WriteFinalModel(folders) if folders is not None else None,
         # The writer comes last, because it writes what the other hooks have put into the storage.
         hooks.PeriodicWriter(build_writers(options), period=options.log_period) if comm.is_main_process() else None,

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 
@@ -62,7 +63,7 @@ def load_starting_weights(
     elif new_classes:
         numbers = range(getattr(model, "num_classes", 0))
         rows = ClassRows.anew(class_names or [f"class {number}" for number in numbers])
-    select = "ema" if has_averages(file) else "model"
+    select: Literal["model", "ema"] = "ema" if has_averages(file) else "model"
     try:
         return load_weights(model, file, select=select, class_rows=rows, classless_heads=classless_heads(model))
     except ValueError as error:

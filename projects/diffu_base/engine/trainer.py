@@ -1,6 +1,7 @@
 """The training step: mixed precision, accumulation, clipping, and a stop at the first non-finite loss."""
 
 import functools
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,8 +14,11 @@ from torch import Tensor, nn
 
 from .forward import forward_losses, split_batch
 from .loss_report import LossReport
+from .progress import TrainingEnds
 from .replay import save_replay
 from .rng import rng_state, set_rng_state
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(TrainerBase):
@@ -62,6 +66,13 @@ class Trainer(TrainerBase):
         self.stopping = False  # all processes have agreed that the run ends after this iteration
         self.resume_rng: dict[str, Any] | None = None
         self._batches: Iterator[Sequence[Any]] = iter(())
+
+    def train(self, start_iter: int, max_iter: int) -> None:
+        """Train up to `max_iter` iterations, or until a hook raises `TrainingEnds`."""
+        try:
+            super().train(start_iter, max_iter)
+        except TrainingEnds as end:
+            logger.info("Training ends: %s", end)
 
     def before_train(self) -> None:
         """Start the hooks and the loader, then restore the random states of the checkpoint."""

@@ -9,6 +9,11 @@ from detectron2.utils.file_io import PathManager
 from projects.diffu_base.api.model_folder import WEIGHTS_FILE, is_model_folder
 
 PACKAGE = "package://"
+DETECTRON2, DETECTRON2_URL = "detectron2://", "https://dl.fbaipublicfiles.com/detectron2/"
+WITHOUT_NETWORK = (
+    "download the file elsewhere and set train.init_checkpoint=FILE, or start from random weights with "
+    "train.init_checkpoint=''"
+)
 
 
 def local_path(path: str) -> str:
@@ -19,14 +24,28 @@ def local_path(path: str) -> str:
             ``package://NAME/FILE``, a file that an installed package brings along.
 
     Raises:
-        ValueError: there is no such file, or no such package is installed.
+        ValueError: there is no such file, no such package is installed, or the address cannot be reached.
     """
-    local = _in_package(path) if path.startswith(PACKAGE) else PathManager.get_local_path(path)
+    local = _in_package(path) if path.startswith(PACKAGE) else _on_disk(path)
     if is_model_folder(local):
         return os.path.join(local, WEIGHTS_FILE)
     if not os.path.isfile(local):
         raise ValueError(f"train.init_checkpoint {path!r}: no such file")
     return local
+
+
+def _on_disk(path: str) -> str:
+    """A path as it is; for an address the file that it was downloaded to, now or before."""
+    if "://" not in path:
+        return path
+    try:
+        return PathManager.get_local_path(path)
+    except (OSError, AssertionError) as error:  # what urllib and the handlers of addresses raise without a network
+        url = path.replace(DETECTRON2, DETECTRON2_URL)
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"train.init_checkpoint: {url} could not be downloaded ({reason}); {WITHOUT_NETWORK}"
+        ) from error
 
 
 def _in_package(address: str) -> str:

@@ -4,9 +4,9 @@ from typing import Any, Literal, Self
 
 import torch
 from omegaconf import DictConfig
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from .base import Options
+from .base import Options, conflict
 
 AMP_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -146,12 +146,25 @@ class TrainOptions(Options):
     eval_period: int = Field(
         5000, ge=0, description="An evaluation every so many iterations; 0 evaluates after the last one alone."
     )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="The run ends after so many evaluations in a row without a better `checkpointer.best_metric`; "
+        "null: it does not end before `max_iter`.",
+    )
+    progress_bar: bool = Field(False, description="A terminal shows a bar with the time left and the loss.")
     report: bool = Field(
         True, description="Training and evaluation end with report.html and thresholds.json in `output_dir`."
     )
     log_period: int = Field(20, ge=1, description="A line of the log every so many iterations.")
     wandb: WandbOptions = Field(WandbOptions(), description="Weights & Biases.")
     model_ema: EmaOptions = Field(EmaOptions(), description="Averaged weights.")
+
+    @model_validator(mode="after")
+    def _check_patience(self) -> Self:
+        if self.patience is not None and not (self.checkpointer.best_metric and self.eval_period):
+            raise conflict("patience", self.patience, "it needs checkpointer.best_metric and an eval_period above 0")
+        return self
 
     @classmethod
     def of(cls, cfg: DictConfig) -> Self:

@@ -127,9 +127,28 @@ class TimmBackbone(Backbone):
     def _load_pretrained(self) -> None:
         # The weights are loaded into the whole model and copied from it, because timm checks the names of a whole
         # model, but not those of an extractor.
-        weights = _create(self.model_name, {**self.model_args, "pretrained": True}).state_dict()
+        weights = self._fetch_pretrained().state_dict()
         names = self.pretrained_names()
         self.load_state_dict({target: value for name, value in weights.items() if (target := names[name]) is not None})
+
+    def _fetch_pretrained(self) -> nn.Module:
+        """The whole model with timm's weights.
+
+        Raises:
+            ValueError: timm cannot fetch the weights, or see `_create`.
+        """
+        try:
+            return _create(self.model_name, {**self.model_args, "pretrained": True})
+        except ValueError:
+            raise
+        except Exception as error:  # timm downloads by several libraries, each with errors of its own
+            config = timm.get_pretrained_cfg(self.model_name)
+            source = (config.hf_hub_id and f"huggingface.co/{config.hf_hub_id}") or config.url if config else "timm"
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ValueError(
+                f"model.backbone: the weights of {self.model_name} could not be fetched from {source} ({reason}); set "
+                "pretrained=False, and train.init_checkpoint=FILE where there is a file of them"
+            ) from error
 
     def _freeze_unused(self) -> None:
         """Freeze the parameters that no map depends on. DistributedDataParallel would wait for their gradients."""

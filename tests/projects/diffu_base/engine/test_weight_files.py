@@ -1,6 +1,7 @@
 """Files of weights by path, by address, and from an installed package."""
 
 import pytest
+import timm
 import torch
 
 from layers_diffu_detr.checkpoint import load_weights
@@ -44,3 +45,30 @@ def test_the_light_models_weights_fill_their_backbone():
     assert report.initialised == [] and len(report.ignored) == 8  # the head that classifies images
     stem = torch.load(file, weights_only=True)["_conv_stem.weight"]
     assert torch.equal(model.backbone.features.conv_stem.weight, stem)
+
+
+@pytest.mark.parametrize("address", ["detectron2://ImageNetPretrained/none.pkl", "https://127.0.0.1:9/none.pth"])
+def test_without_a_network_one_line_names_the_file_and_what_avoids_it(address, tmp_path, monkeypatch):
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    with pytest.raises(ValueError) as error:
+        local_path(address)
+    message = str(error.value)
+    assert "https://" in message and address.rpartition("/")[2] in message and "\n" not in message
+    assert "could not be downloaded" in message and "train.init_checkpoint=FILE" in message
+
+
+def test_weights_that_timm_cannot_fetch_are_named_too(monkeypatch):
+    def create_model(name, **arguments):
+        if arguments.get("pretrained"):
+            raise ConnectionError("no route to host\nmore")
+        return create(name, **arguments)
+
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(ValueError, match=r"resnet18 could not be fetched from huggingface.co/timm.*no route to host\)"):
+        TimmBackbone("resnet18", pretrained=True)
+
+
+def no_network(*arguments):
+    raise OSError("Network is unreachable")
