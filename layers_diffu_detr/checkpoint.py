@@ -80,32 +80,26 @@ def load_weights(
 ) -> LoadReport:
     """Load weights into `model`: either all weights of the model, or all weights of its backbone and no others.
 
-    The names in the checkpoint may differ from the model's in the ways that `checkpoint_names.py` lists. A model's
-    `checkpoint_names()` may also name parts that a checkpoint of a simpler model lacks; these keep their
-    initialisation.
+    The names in the checkpoint may differ from the model's in the ways that `checkpoint_names.py` lists. Parts of the
+    model that a checkpoint may lack, by its `checkpoint_names()`, keep their initialisation.
 
     Args:
         model: its state dict says what is needed.
         source: a file (.pth and the like of torch.save, .safetensors, or .pkl of detectron2's model zoo), or what such
             a file holds: a state dict, on its own or under "model", "state_dict" or "ema_state".
         select: "ema" loads the weights' moving average, where a checkpoint has one, in the place of the weights.
-        class_rows: which rows of class heads and label embeddings to take, for a model with other classes than the
-            checkpoint; None takes all rows as they are.
-        classless_heads: class heads of the model, such as "class_embed.6", whose rows mean no classes. With
-            `class_rows` given, they keep the order of their rows.
+        class_rows: which rows of class heads and label embeddings to take; None takes all as they are.
+        classless_heads: class heads, such as "class_embed.6", whose rows mean no classes. They keep their order.
 
     Returns:
         What was loaded, renamed, ignored and left at initialisation; it is also logged.
 
     Raises:
-        ValueError: something is missing or unexpected, shapes differ, two entries name one tensor of the model but hold
-            different values, or the file holds more than tensors. The message lists names and shapes, and the model is
-            unchanged.
+        ValueError: something is missing, unexpected, of another shape or no tensor, or two entries name one tensor but
+            hold different values. The message lists names and shapes, and the model is unchanged.
         FileNotFoundError: there is no such file.
     """
-    content, origin = (source, "state dict") if isinstance(source, Mapping) else (read_checkpoint(source), str(source))
-    given = _tensors(_unwrap(content, select, origin), origin)
-    given = {name: given[wrapped] for wrapped, name in strip_prefixes(given).items()}
+    given, origin = _weights_in(source, select)
     needed = model.state_dict()
     renaming = rename(given, model)
     values, ignored = _collect(given, renaming, needed, _rebuilt_buffers(model, needed), origin)
@@ -117,10 +111,17 @@ def load_weights(
     with torch.no_grad():
         for name in loaded:
             needed[name].copy_(values[canonical(name)])
-    renamed = {name: target for name, target in renaming.targets.items() if name not in ignored and name != target}
+    renamed = {name: target for name, target in renaming.targets.items() if name not in {*ignored, target}}
     report = LoadReport(origin, loaded, renamed, ignored, initialised, class_rows if fitted else None)
     logger.info("%s", report)
     return report
+
+
+def _weights_in(source: str | os.PathLike | Mapping[str, Any], select: str) -> tuple[StateDict, str]:
+    """The tensors of a checkpoint by name, and what messages call it."""
+    content, origin = (source, "state dict") if isinstance(source, Mapping) else (read_checkpoint(source), str(source))
+    given = _tensors(_unwrap(content, select, origin), origin)
+    return {name: given[wrapped] for wrapped, name in strip_prefixes(given).items()}, origin
 
 
 def has_averages(source: str | os.PathLike) -> bool:

@@ -32,8 +32,7 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
     """
     options = TrainOptions.of(cfg)
     start_iter = 0 if resumed is None else resumed["iteration"] + 1
-    classes = classes_of_config(cfg)
-    class_names = None if classes is None else classes.names
+    class_names = getattr(classes_of_config(cfg), "names", None)
     seed_everything(options.seed)  # every rank has the same seed, so initial weights are equal
     model = new_model(cfg.model, options)
     if resumed is None and options.init_checkpoint:
@@ -54,7 +53,7 @@ def train(cfg: DictConfig, resumed: dict[str, Any] | None = None) -> Results:
         model,
         options.output_dir,
         max_to_keep=options.checkpointer.max_to_keep,
-        extra={"seed": options.seed, **({} if class_names is None else {CLASS_NAMES: class_names})},
+        extra={"seed": options.seed, CLASS_NAMES: class_names},
         trainer=trainer,
         **({} if ema is None else {"ema_state": ema}),
     )
