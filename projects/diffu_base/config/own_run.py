@@ -9,7 +9,7 @@ from datasets_utils.coco_file import read_coco_file
 from datasets_utils.coco_format import CocoFiles
 from datasets_utils.own_data import OwnData
 
-from .files import get_config, quoted
+from .files import get_config
 
 OWN_DATA_RUN = "common/own_data_run"
 
@@ -37,9 +37,8 @@ def own_run(model: str, data: OwnData, output_dir: str) -> tuple[DictConfig, boo
         "val_json": val.json_file,
         "val_images": val.image_root,
     }
-    cfg = get_config(
-        OWN_DATA_RUN, *(f"data.{key}={quoted(path)}" for key, path in files.items()), "data.drop_faulty=True"
-    )
+    cfg = get_config(OWN_DATA_RUN)
+    cfg.data.update(files, drop_faulty=True)
     for key in ("optimizer", "train"):
         if key in given:
             cfg[key] = given[key]
