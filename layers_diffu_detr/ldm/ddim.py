@@ -1,4 +1,4 @@
-"""DDIM sampling of boxes: the times, one step, and the loop. Nothing here knows a network, an image or a class.
+"""DDIM sampling of boxes: one step, and the loop. Nothing here knows a network, an image or a class.
 
 A model gives the sampler its network as a function, `denoise(queries, t) -> PassPrediction`. The sampler treats each
 image of a batch by itself, so that an image gets what it would get alone.
@@ -6,7 +6,6 @@ image of a batch by itself, so that an image gets what it would get alone.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -17,26 +16,7 @@ from layers_diffu_detr.ldm.ensemble import AllPasses, Ensemble
 from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass, QueryBoxes
 from layers_diffu_detr.ldm.renewal import Renewal
 from layers_diffu_detr.ldm.starts import GaussianStart, ProposalStart, Start
-
-
-def ddim_times(num_timesteps: int, num_steps: int, last: int = 0) -> list[tuple[int, int]]:
-    """The pairs (t, t_next) of a chain of `num_steps` steps, from T-1 down to `last`.
-
-    For example, 3 steps of T = 100 down to 0 are (99, 66), (66, 33), (33, 0).
-
-    Args:
-        num_timesteps: T.
-        num_steps: number of pairs.
-        last: 0 as in the DETR family, or -1 as in DiffusionDet, which stands for boxes without any noise.
-
-    Raises:
-        ValueError: num_steps is not an integer from 1 to the number of timesteps between T-1 and `last`.
-    """
-    available = num_timesteps - 1 - last
-    if not isinstance(num_steps, int) or not 1 <= num_steps <= available:
-        raise ValueError(f"num_steps is {num_steps!r}; {num_timesteps} timesteps allow 1 to {available}")
-    times = [last + available * i // num_steps for i in range(num_steps, -1, -1)]
-    return list(zip(times[:-1], times[1:], strict=True))
+from layers_diffu_detr.ldm.times import ddim_times, listed_times
 
 
 class Update(Protocol):
@@ -305,15 +285,4 @@ class DDIMSampler:
         """
         if self.times is None:
             return ddim_times(num_timesteps, self.num_steps, self.last_time)
-        chain = [num_timesteps, *self.times, self.last_time]
-        if not self.times or not all(a > b for a, b in pairwise(chain)):
-            raise ValueError(
-                f"sampler.times is {self.times}; it needs falling timesteps below {num_timesteps} and above "
-                f"{self.last_time}"
-            )
-        if not isinstance(self.num_steps, int) or not 1 <= self.num_steps <= len(self.times):
-            raise ValueError(
-                f"num_steps is {self.num_steps!r}; sampler.times {self.times} allow 1 to {len(self.times)}"
-            )
-        used = self.times[: self.num_steps]
-        return list(zip(used, [*used[1:], self.last_time], strict=True))
+        return listed_times(num_timesteps, self.num_steps, self.times, self.last_time)

@@ -5,12 +5,13 @@ import torch
 from diffusers import DDIMScheduler
 from torch.testing import assert_close
 
-from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, FreshNoise, ReleasedUpdate, ddim_times
+from layers_diffu_detr.ldm.ddim import DDIMSampler, DDIMUpdate, FreshNoise, ReleasedUpdate
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import AllButLastPass, AllPasses, LastPass
 from layers_diffu_detr.ldm.passes import PassPrediction
 from layers_diffu_detr.ldm.renewal import FixedRenewal, TimeRenewal
 from layers_diffu_detr.ldm.schedule import cosine_betas, linear_betas, sqrt_betas, sqrt_linear_betas
+from layers_diffu_detr.ldm.times import ddim_times
 
 CPU = torch.device("cpu")
 
