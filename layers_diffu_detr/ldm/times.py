@@ -38,9 +38,7 @@ def listed_times(num_timesteps: int, num_steps: int, times: Sequence[int], last:
     """
     times = list(times)
     if not times or not all(a > b for a, b in pairwise([num_timesteps, *times, last])):
-        raise ValueError(
-            f"sampler.times is {times}; it needs falling timesteps below {num_timesteps} and above {last}"
-        )
+        raise ValueError(f"sampler.times is {times}; it needs falling timesteps below {num_timesteps} and above {last}")
     if not isinstance(num_steps, int) or not 1 <= num_steps <= len(times):
         raise ValueError(f"num_steps is {num_steps!r}; sampler.times {times} allow 1 to {len(times)}")
     used = times[:num_steps]

@@ -42,27 +42,16 @@ def view_page(
     """
     settings = settings or Settings()
     settings.check(predictor.model)
-    if predictor.model.diffusion is None:
-        raise ValueError("this model has no diffusion: it makes one pass from proposals, and there is nothing to view")
-    if not seeds:
-        raise ValueError("seeds is empty; the viewer shows one draw of noise or more")
+    _require_draws(predictor, seeds)
     height, width = pixels.shape[:2]
     inputs: dict[str, Any] = {"image": predictor.as_input(pixels), "height": height, "width": width}
     if image_id is not None:
         inputs["image_id"] = image_id
     draws = [record(predictor, inputs, dataclasses.replace(settings, seed=seed)) for seed in seeds]
     passes, queries = len(draws[0]["passes"]), len(draws[0]["passes"][0]["scores"])
-    data = {
-        "draws": draws,
-        "classNames": predictor.class_names,
-        "colors": COLORS,
-        "width": width,
-        "height": height,
-        "picture": data_uri(Image.fromarray(pixels), MOST_IMAGE_BYTES),
-    }
     return render(
         "viewer.html",
-        data=data,
+        data=_data(predictor, draws, pixels),
         name=name,
         passes=passes,
         queries=queries,
@@ -72,3 +61,24 @@ def view_page(
         height=height,
         footer=f"diffu-detr {__version__}",
     )
+
+
+def _require_draws(predictor: Predictor, seeds: Sequence[int]) -> None:
+    """Raise a ValueError unless the model has diffusion and there are seeds."""
+    if predictor.model.diffusion is None:
+        raise ValueError("this model has no diffusion: it makes one pass from proposals, and there is nothing to view")
+    if not seeds:
+        raise ValueError("seeds is empty; the viewer shows one draw of noise or more")
+
+
+def _data(predictor: Predictor, draws: list[Any], pixels: np.ndarray) -> dict[str, Any]:
+    """What the page's script reads."""
+    height, width = pixels.shape[:2]
+    return {
+        "draws": draws,
+        "classNames": predictor.class_names,
+        "colors": COLORS,
+        "width": width,
+        "height": height,
+        "picture": data_uri(Image.fromarray(pixels), MOST_IMAGE_BYTES),
+    }
