@@ -1,18 +1,20 @@
 """Measures where a trained model's AP comes from: its sampler in many settings, with several seeds, beside baselines.
 
     python tools/ablate.py --model NAME=CONFIG:CHECKPOINT [--model ...] --output-dir DIR [--seeds 0 1 2]
-        [--evaluations 1 4 | --no-standard-rows] [--row "NAME: key=value ..."] [--crowded-above N]
+        [--evaluations 1 4 | --no-standard-rows] [--samplers] [--row "NAME: key=value ..."] [--crowded-above N]
         [--latency-images N] [key=value ...]
 
 Each row of the table is a setting of a trained model. Every diffusion model has the standard rows: different numbers of
 decoder evaluations, and controls that lack one thing and so tell where a gain comes from. A baseline, which has no
-noise, has two rows, without and with NMS. ``--evaluations`` names the numbers and leaves the controls out; ``--row``
-adds a row to every model. AP is measured for boxes and, where the model has them, for masks: over all images, and over
+noise, has two rows, without and with NMS. ``--evaluations`` names the numbers and leaves the controls out;
+``--samplers`` adds rows with other starts, renewals, stops and merges than the released ones; ``--row`` adds a row to
+every model. AP is measured for boxes and, where the model has them, for masks: over all images, and over
 the crowded and the sparse images apart.
 
-The tool writes into DIR ablation.json, ablation.md (the table) and ablation.png (a panel for each diffusion model; the
-baselines that the command line names after it are lines in its panel). It writes ablation.json after every evaluation.
-To continue an interrupted command, give it again. A command with more models, rows or seeds only measures what is new.
+The tool writes into DIR ablation.json, ablation.md (the table), ablation.png (a panel for each diffusion model; the
+baselines that the command line names after it are lines in its panel) and cost.png (AP against GFLOPs and against
+milliseconds; those baselines are points). It writes ablation.json after every evaluation. To continue an interrupted
+command, give it again. A command with more models, rows or seeds only measures what is new.
 """
 
 import argparse
@@ -30,10 +32,12 @@ from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.config.overrides import quoted
 from projects.diffu_base.engine.checkpoint import atomic_write
 from projects.diffu_base.engine.weight_files import local_path
+from tools.ablation.cost_plot import plot_costs
 from tools.ablation.report import markdown, plot
 from tools.ablation.results import Results
 from tools.ablation.rows import Row, parse_row, standard_rows
 from tools.ablation.run import ModelRun
+from tools.ablation.sampler_rows import sampler_rows
 from tools.measuring.measure import parse_arguments
 
 
@@ -65,6 +69,7 @@ def argument_parser() -> argparse.ArgumentParser:
         "--evaluations", type=int, nargs="+", default=[], metavar="N", help="only these numbers, no controls"
     )
     standard.add_argument("--no-standard-rows", action="store_true", help="only the rows of --row")
+    parser.add_argument("--samplers", action="store_true", help="rows with other starts, renewals, stops and merges")
     parser.add_argument("--crowded-above", type=float, metavar="N", help="objects of an image; default: the median")
     parser.add_argument("--latency-images", type=int, default=20, metavar="N", help="images to time; 0: none")
     parser.add_argument("--num-gpus", type=int, default=1, help="0 uses the CPU; without a GPU it does so by itself")
@@ -91,6 +96,7 @@ def ablate(args: argparse.Namespace) -> Results:
         run.run(args.latency_images, report)
         atomic_write(markdown(results.models), str(folder / "ablation.md"))
         plot(results.models, folder / "ablation.png")
+        plot_costs(results.models, folder / "cost.png")
     return results
 
 
@@ -101,7 +107,8 @@ def model_run(args: argparse.Namespace, model: Model, own_rows: Sequence[Row], r
         opts = [*args.opts, f"train.init_checkpoint={quoted(local_path(model.checkpoint))}", *overrides]
         return load_config(model.config_file, opts, num_gpus=args.num_gpus)
 
-    rows = [*([] if args.no_standard_rows else standard_rows(load(()), args.evaluations)), *own_rows]
+    standard = [] if args.no_standard_rows else standard_rows(load(()), args.evaluations)
+    rows = [*standard, *(sampler_rows(load(())) if args.samplers else []), *own_rows]
     if not rows or len({row.name for row in rows}) < len(rows):
         raise ValueError(f"rows must have different names, at least one, got {', '.join(row.name for row in rows)}")
     facts = {"config_file": model.config_file, "overrides": args.opts}

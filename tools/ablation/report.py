@@ -89,7 +89,7 @@ def _facts(models: Models) -> list[str]:
 
 def plot(models: Models, path: Path) -> None:
     """Draw the AP of every row, in a panel for each diffusion model. The baselines that follow it are lines there."""
-    panels = _panels(models)
+    panels = panels_of(models)
     names = list(dict.fromkeys(name for first, _ in panels for name in models[first]["rows"]))
     markers = {**MARKERS, **(MASK_MARKERS if _have_masks(models) else {})}
     size = (1.2 + 4.2 * len(panels), 1.9 + 0.34 * len(names))
@@ -111,7 +111,7 @@ def plot(models: Models, path: Path) -> None:
     plt.close(figure)
 
 
-def _panels(models: Models) -> list[tuple[str, list[str]]]:
+def panels_of(models: Models) -> list[tuple[str, list[str]]]:
     """Each diffusion model with the baselines that follow it. A baseline that comes first has a panel, too."""
     panels: list[tuple[str, list[str]]] = []
     for name, model in models.items():
