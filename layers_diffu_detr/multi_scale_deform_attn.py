@@ -5,7 +5,6 @@ Inference in float32 on a CPU uses PyTorch's embedding bags instead. The environ
 which is read once at import, forces one implementation for everything: `compiled` or `pytorch`.
 """
 
-import functools
 import math
 import os
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from layers_diffu_detr.tracing import is_exporting
 
@@ -51,13 +51,22 @@ def deform_attn_pytorch(
     return output.view(batch, heads, dim, -1).permute(0, 3, 1, 2).flatten(2)
 
 
-@functools.lru_cache(maxsize=1)
-def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
-    """Height and width of each level, as numbers.
+# The numbers of `spatial_shapes` tensors. Reading them from a tensor waits for a GPU, and a graph that is traced could
+# not compute with them.
+_NUMBERS = WeakTensorKeyDictionary()
 
-    Reading them waits for the GPU. All layers of a forward pass use the same tensor, so only the first layer waits.
-    """
-    return spatial_shapes.tolist()
+
+def remember_sizes(spatial_shapes: Tensor, sizes: list[list[int]]) -> Tensor:
+    """Return `spatial_shapes` (L, 2), and remember that it holds the numbers `sizes`."""
+    _NUMBERS[spatial_shapes] = sizes
+    return spatial_shapes
+
+
+def _sizes(spatial_shapes: Tensor) -> list[list[int]]:
+    """Height and width of each level, as numbers. Who calls the layers without `remember_sizes` waits once."""
+    if spatial_shapes not in _NUMBERS:
+        remember_sizes(spatial_shapes, spatial_shapes.tolist())
+    return _NUMBERS[spatial_shapes]
 
 
 def deform_attn_bags(
@@ -75,7 +84,7 @@ def deform_attn_bags(
     """
     batch, _, heads, dim = value.shape
     points = attention_weights.shape[-1]
-    table, starts = _with_borders(value, spatial_shapes.tolist())
+    table, starts = _with_borders(value, _sizes(spatial_shapes))
     height, width = spatial_shapes.repeat_interleave(points, dim=0).unbind(-1)  # (L · points,) each
     x, y = sampling_locations.flatten(3, 4).unbind(-1)  # (B, Q, heads, L · points) each
     (x_low, x_high_weight), (y_low, y_high_weight) = _neighbours(x, width), _neighbours(y, height)

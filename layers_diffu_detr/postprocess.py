@@ -28,7 +28,7 @@ class Detections:
     queries: Tensor
     filters: Tensor | None = None
 
-    def __getitem__(self, index: Tensor | slice) -> "Detections":
+    def __getitem__(self, index: Tensor | slice | int) -> "Detections":
         """The detections at `index`."""
         return self._each(lambda name: getattr(self, name)[index])
 
@@ -41,17 +41,17 @@ class Detections:
         return replace(self, boxes_xyxy=boxes_xyxy, scores=scores)
 
     @staticmethod
-    def cat(parts: list["Detections"]) -> "Detections":
-        """The detections of all parts in one."""
-        return parts[0]._each(lambda name: torch.cat([getattr(part, name) for part in parts]))
+    def cat(parts: list["Detections"], dim: int = 0) -> "Detections":
+        """The detections of all parts in one; `dim` is 1 for those of `best_pairs`."""
+        return parts[0]._each(lambda name: torch.cat([getattr(part, name) for part in parts], dim=dim))
 
     def _each(self, change: Callable[[str], Tensor]) -> "Detections":
         names = (field.name for field in fields(self) if getattr(self, field.name) is not None)
         return Detections(**{name: change(name) for name in names})
 
 
-def top_detections(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | None = None) -> list[Detections]:
-    """The `top_k` best (query, class) pairs of each image, best first.
+def best_pairs(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | None = None) -> Detections:
+    """The `top_k` best (query, class) pairs of each image, best first, as one table: its fields are (B, N, ...).
 
     Args:
         logits: (B, Q, K).
@@ -60,17 +60,25 @@ def top_detections(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | 
     """
     num_classes = logits.shape[-1]
     best, pairs = logits.flatten(1).topk(min(top_k, logits[0].numel()), dim=1)
-    scores = best.float().sigmoid()
     queries = pairs // num_classes
-    columns = [box_cxcywh_to_xyxy(_at(boxes, queries)), scores, pairs % num_classes, queries]
-    if filters is not None:
-        columns.append(_at(filters, queries))
-    return [Detections(*image) for image in zip(*columns, strict=True)]
+    return Detections(
+        boxes_xyxy=rows_at(box_cxcywh_to_xyxy(boxes), queries),
+        scores=best.float().sigmoid(),
+        classes=pairs % num_classes,
+        queries=queries,
+        filters=None if filters is None else rows_at(filters, queries),
+    )
 
 
-def _at(values: Tensor, queries: Tensor) -> Tensor:
-    """The rows (B, N, F) of `values` (B, Q, F) that belong to `queries` (B, N)."""
-    return values.gather(1, queries[..., None].expand(-1, -1, values.shape[-1]))
+def top_detections(logits: Tensor, boxes: Tensor, top_k: int, filters: Tensor | None = None) -> list[Detections]:
+    """`best_pairs`, image by image."""
+    table = best_pairs(logits, boxes, top_k, filters)
+    return [table[i] for i in range(len(logits))]
+
+
+def rows_at(values: Tensor, rows: Tensor) -> Tensor:
+    """The rows (B, N, F) of `values` (B, P, F) whose numbers are `rows` (B, N)."""
+    return values.gather(1, rows[..., None].expand(-1, -1, values.shape[-1]))
 
 
 class ClassWiseNMS:

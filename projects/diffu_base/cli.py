@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .commands import install_detectron2, pack, predict, train_own, view
+from .commands import export, install_detectron2, pack, predict, train_own, view
 from .commands.errors import exit_status
 from .commands.options import add_replay_option, add_run_options
 from .version import __version__
@@ -187,6 +187,7 @@ COMMANDS = {
     "check": Command("check a data set before training", CHECK, _add_check_arguments, _check),
     "config": Command("list the configs, or show one", CONFIG, _add_config_arguments, _config),
     "pack": Command("make a model folder of a checkpoint", pack.DESCRIPTION, pack.add_arguments, pack.run),
+    "export": Command("write a model for other runtimes", export.DESCRIPTION, export.add_arguments, export.run),
     "version": Command("print the version", VERSION, lambda parser: None, _version),
     "install-detectron2": Command(
         "install detectron2, which PyPI does not have",

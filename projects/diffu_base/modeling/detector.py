@@ -125,6 +125,11 @@ class Detector(nn.Module):
         return CheckpointNames()
 
     @property
+    def size_divisor(self) -> int:
+        """Images are padded to multiples of so many pixels; 1: they are not."""
+        return 1
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.pixel_mean.device

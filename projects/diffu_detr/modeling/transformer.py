@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from layers_diffu_detr.content import StateAddedToContent
 from layers_diffu_detr.ldm.passes import QueryBoxes
 from layers_diffu_detr.ldm.timestep import TimestepEmbedding
-from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention
+from layers_diffu_detr.multi_scale_deform_attn import MultiScaleDeformableAttention, remember_sizes
 from layers_diffu_detr.position_embedding import get_sine_pos_embed
 from layers_diffu_detr.transformer import DeformableTransformerDecoder, DeformableTransformerEncoder
 from projects.diffu_base.modeling.matcher import LayerPredictions
@@ -146,7 +146,7 @@ class DeformableTransformer(nn.Module):
             tokens=torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], dim=1),
             positions=torch.cat(positions, dim=1),
             padding_mask=torch.cat(masks, dim=1) if padded else None,
-            spatial_shapes=to_device(shapes),
+            spatial_shapes=remember_sizes(to_device(shapes), sizes),
             level_start_index=to_device(lengths.cumsum(0) - lengths),
             valid_ratios=valid_ratios,
             centres=torch.cat(centres, dim=1),

@@ -115,6 +115,11 @@ class DiffusionDet(Detector):
         outputs = self.predict(scene, queries.boxes, t)
         return self.criterion.weighted(self.criterion(outputs, targets))
 
+    @property
+    def size_divisor(self) -> int:
+        """See `Detector.size_divisor`; it is that of the backbone."""
+        return self.backbone.size_divisibility or 1
+
     def strides_of(self, setting: str, names: Sequence[str]) -> list[int]:
         """For each map that `model.<setting>` names, how many pixels of the image a cell has.
 
@@ -128,7 +133,7 @@ class DiffusionDet(Detector):
 
     def encode(self, images: list[Tensor]) -> Scene:
         """Pad images to one batch and compute the feature pyramid. In inference, all images must have one size."""
-        batch = stack_padded(images, self.backbone.size_divisibility or 1)
+        batch = stack_padded(images, self.size_divisor)
         sizes = [[width, height, width, height] for height, width in (image.shape[-2:] for image in images)]
         return Scene(self.backbone(batch), torch.tensor(sizes, dtype=torch.float32).to(self.device, non_blocking=True))
 
