@@ -84,6 +84,16 @@ class ReleasedUpdate(DDIMUpdate):
         return boxes_start
 
 
+class PredictedBoxes:
+    """A step that takes the predicted boxes as they are, for chains that start from proposals instead of noise."""
+
+    def __call__(
+        self, diffusion: GaussianDiffusion, x_t: Tensor, boxes_start: Tensor, t: int, t_next: int, *, draw: Draw
+    ) -> Tensor:
+        """See `Update`."""
+        return diffusion.boxes_to_signal(boxes_start)
+
+
 class FreshNoise:
     """A step that returns new noise, so that no pass builds on the one before it. It serves for comparisons."""
 

@@ -28,7 +28,7 @@ class MixedMatcher(HungarianMatcher):
             raise ValueError(f"matcher.match_num is {list(match_num)}; it needs numbers of at least 1")
         self.match_num = list(match_num)
 
-    def matches_per_target(self, num_layers: int) -> list[int]:
+    def matches_per_target(self, num_layers: int, *, proposals: bool = True) -> list[int]:
         """`match_num` in the order of `LayerMatcher.match_layers`. A single layer is taken for the decoder's last one.
 
         Raises:
@@ -36,10 +36,10 @@ class MixedMatcher(HungarianMatcher):
         """
         if num_layers == 1:
             return self.match_num[-1:]
-        if num_layers != len(self.match_num):
+        if num_layers + (not proposals) != len(self.match_num):
             raise ValueError(
                 f"matcher.match_num has {len(self.match_num)} numbers; the proposals and the decoder's layers are "
                 f"{num_layers}"
             )
-        proposals, *intermediate, last = self.match_num
-        return [last, *intermediate, proposals]
+        of_proposals, *intermediate, last = self.match_num
+        return [last, *intermediate, *([of_proposals] if proposals else [])]

@@ -3,6 +3,7 @@
 from detectron2.config import LazyCall as L
 from omegaconf import DictConfig
 
+from layers_diffu_detr.ldm.ensemble import LastPass
 from layers_diffu_detr.ldm.starts import DistinctProposalStart
 from layers_diffu_detr.training_starts import ProposalQueries
 
@@ -22,4 +23,4 @@ def use_distinct_queries(model: DictConfig, most: int, iou_threshold: float = 0.
     model.sampler.merge = None
     if model.get("diffusion"):
         model.diffused_queries = L(ProposalQueries)(start="${..sampler.start}")
-        model.sampler.update(num_steps=1, times=[0], last_time=-1, renewal=None)
+        model.sampler.update(num_steps=1, times=[0], last_time=-1, renewal=None, ensemble=L(LastPass)())

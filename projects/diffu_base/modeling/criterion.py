@@ -178,7 +178,8 @@ class SetCriterion(LayerCriterion):
         layers = {layer: (predictions, targets) for layer, predictions in predictions_by_layer(outputs).items()}
         if "enc_outputs" in outputs:
             layers[ENCODER] = (outputs["enc_outputs"], self.encoder_targets(targets))
-        matches, many = self.matcher.matches_per_target(len(layers)), outputs.get("one_to_many")
+        matches = self.matcher.matches_per_target(len(layers), proposals=ENCODER in layers)
+        many = outputs.get("one_to_many")
         if many is not None:
             of_many = predictions_by_layer(many, "many")
             layers |= {layer: (predictions, targets) for layer, predictions in of_many.items()}

@@ -76,8 +76,13 @@ class LayerMatcher(nn.Module):
         """
         raise NotImplementedError
 
-    def matches_per_target(self, num_layers: int) -> list[int]:
-        """For each layer, in the order of `match_layers`, how many queries a target may be matched with."""
+    def matches_per_target(self, num_layers: int, *, proposals: bool = True) -> list[int]:
+        """For each layer, in the order of `match_layers`, how many queries a target may be matched with.
+
+        Args:
+            num_layers: the number of layers.
+            proposals: whether the last of them are the encoder's proposals.
+        """
         return [1] * num_layers
 
     def assign(self, cost: Tensor, matches: int = 1) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,8 @@ the decoder once. In inference, the diffusion model's queries start from noise a
 training, they start from diffused ground truth and pass it once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -26,7 +27,8 @@ from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
 from projects.diffu_detr.modeling.memory import Memory
 from projects.diffu_detr.modeling.proposals import Proposals
-from projects.diffu_detr.modeling.queries import OneToManyQueries, Queries
+from projects.diffu_detr.modeling.queries import OneToManyQueries, Queries, summed, without_invalid
+from projects.diffu_detr.modeling.slots import check_slots
 from projects.diffu_detr.modeling.transformer import DeformableTransformer
 
 
@@ -44,6 +46,8 @@ class DiffuDETR(Detector):
         sampler: `SinglePass` for a baseline, `DDIMSampler` for a diffusion model.
         diffused_queries: makes the boxes that training starts from, see `TrainingStart`; a baseline has none.
         auxiliary_queries: adds a group of queries in training, see `OneToManyQueries`; None: there is none.
+        refinement_times: timesteps of further passes in training, each from the boxes of the pass before. With
+            `transformer.self_conditioning`, it is also given the state of that pass.
         num_classes, diffusion, select_box_nums_for_evaluation, pixel_mean, pixel_std, input_format: see `Detector`.
 
     Raises:
@@ -65,6 +69,7 @@ class DiffuDETR(Detector):
         diffusion: GaussianDiffusion | None = None,
         diffused_queries: TrainingStart | None = None,
         auxiliary_queries: OneToManyQueries | None = None,
+        refinement_times: Sequence[int] = (),
         select_box_nums_for_evaluation: int = 300,
         pixel_mean: Sequence[float] = (123.675, 116.280, 103.530),
         pixel_std: Sequence[float] = (58.395, 57.120, 57.375),
@@ -80,7 +85,7 @@ class DiffuDETR(Detector):
             pixel_std=pixel_std,
             input_format=input_format,
         )
-        _check_slots(diffusion, diffused_queries, transformer, sampler)
+        check_slots(diffusion, diffused_queries, transformer, sampler, refinement_times)
         self.backbone = backbone
         self.position_embedding = position_embedding
         self.neck = neck
@@ -88,6 +93,7 @@ class DiffuDETR(Detector):
         self.criterion = criterion
         self.diffused_queries = diffused_queries
         self.auxiliary_queries = auxiliary_queries
+        self.refinement_times = list(refinement_times)
         num_heads = transformer.decoder.num_layers + 1  # one per decoder layer, and the last for the proposals
         self.class_embed = nn.ModuleList(build_class_head(embed_dim, num_classes) for _ in range(num_heads))
         self.bbox_embed = nn.ModuleList(build_box_head(embed_dim) for _ in range(num_heads))
@@ -112,7 +118,8 @@ class DiffuDETR(Detector):
         queries = self.add_auxiliary_queries(self.prepare_queries(memory, proposals, targets), memory, proposals)
         outputs, dn_metas = self.decode(memory, queries)
         outputs["enc_outputs"] = self.transformer.supervised(proposals)
-        return self.criterion.weighted(self.criterion(outputs, targets, dn_metas))
+        passes = [(outputs, dn_metas), *self.refine(memory, proposals, queries, outputs)]
+        return summed(self.criterion.weighted(self.criterion(each, targets, metas)) for each, metas in passes)
 
     def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
         """Sample, then pool the passes' detections."""
@@ -156,9 +163,26 @@ class DiffuDETR(Detector):
 
     def prepare_queries(self, memory: Memory, proposals: Proposals, targets: list[Target]) -> Queries:
         """Training queries. A baseline starts as in inference, a diffusion model from boxes made of the targets."""
-        start, t = self.training_start(memory, proposals, targets)
+        return self.queries_at(memory, proposals, *self.training_start(memory, proposals, targets))
+
+    def queries_at(self, memory: Memory, proposals: Proposals, start: QueryBoxes, t: Tensor | None) -> Queries:
+        """The queries that start from `start` at the timesteps t (B,)."""
         content, positions = self.transformer.content_of(start, memory, *self.transformer.queries(memory, proposals))
-        return Queries(content, start.boxes, t, positions, start.valid)
+        return Queries(start, content, start.boxes, t, positions, start.valid)
+
+    def refine(
+        self, memory: Memory, proposals: Proposals, queries: Queries, outputs: dict[str, Any]
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Decode further passes in training, at `refinement_times`, from the first pass's `queries` and `outputs`.
+
+        A pass starts from the boxes that the pass before has predicted. Gradients flow back through the state that it
+        may be given, but not through the boxes, as between layers.
+        """
+        for time in self.refinement_times:
+            start = replace(queries.start, boxes=outputs["pred_boxes"].detach(), state=outputs["states"])
+            t = torch.full((len(start.boxes),), time, device=start.boxes.device)
+            outputs, metas = self.decode(memory, self.queries_at(memory, proposals, start, t))
+            yield outputs, metas
 
     def add_auxiliary_queries(self, queries: Queries, memory: Memory, proposals: Proposals) -> Queries:
         """The queries with those of `auxiliary_queries`, which start from all proposals."""
@@ -266,31 +290,3 @@ class DiffuDETR(Detector):
         memory = self.encode(images)
         passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
         return trajectories(passes, images, batched_inputs)
-
-
-def without_invalid(layer: dict[str, Tensor], valid: Tensor) -> dict[str, Tensor]:
-    """A layer's predictions, in which queries that are not `valid` (B, N) have no class and cannot be matched."""
-    logits = layer["pred_logits"].masked_fill(~valid[..., None], float("-inf"))
-    return {**layer, "pred_logits": logits, "valid": valid}
-
-
-def _check_slots(
-    diffusion: GaussianDiffusion | None,
-    diffused_queries: TrainingStart | None,
-    transformer: DeformableTransformer,
-    sampler: Sampler,
-) -> None:
-    """Refuse a model of which one slot is filled as in a diffusion model and another as in a baseline."""
-    if (diffusion is None) != (diffused_queries is None):
-        raise ValueError("model.diffusion and model.diffused_queries go together: set both, or neither for a baseline")
-    if (diffusion is None) != (transformer.time_embed is None):
-        raise ValueError("model.diffusion and model.transformer.time_embed go together: set both or neither")
-    if (diffusion is not None) != sampler.needs_diffusion:
-        raise ValueError(
-            "model.diffusion and model.sampler go together: a baseline takes a sampler that needs no diffusion, a "
-            f"diffusion model one that does; model.sampler is {type(sampler).__name__}"
-        )
-    if diffusion is None and transformer.self_conditioning is not None:
-        raise ValueError(
-            "model.transformer.self_conditioning passes a state from pass to pass; a baseline has one pass"
-        )

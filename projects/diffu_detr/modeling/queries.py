@@ -1,10 +1,13 @@
 """The queries of a training step, and a further group of them that training alone has."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from layers_diffu_detr.ldm.passes import QueryBoxes
 
 
 @dataclass
@@ -14,6 +17,7 @@ class Queries:
     There are up to three groups: denoising queries, auxiliary queries, and those that inference has too.
 
     Attributes:
+        start: the boxes of the queries that are matched, and their proposals.
         content: (B, N, C).
         boxes: (B, N, 4) normalized cxcywh.
         t: (B,) int64, each image's timestep; None for a baseline.
@@ -25,6 +29,7 @@ class Queries:
         num_auxiliary: the number of auxiliary queries, see `OneToManyQueries`.
     """
 
+    start: QueryBoxes
     content: Tensor
     boxes: Tensor
     t: Tensor | None
@@ -100,3 +105,18 @@ def _mask_with_group(queries: Queries, start: int, number: int) -> Tensor:
         others = torch.cat([place[:start], place[start + number :]])
         mask[others[:, None], others] = queries.attn_mask
     return mask
+
+
+def summed(losses_of_passes: Iterable[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The losses of several passes, added by name."""
+    total: dict[str, Tensor] = {}
+    for losses in losses_of_passes:
+        for name, loss in losses.items():
+            total[name] = total[name] + loss if name in total else loss
+    return total
+
+
+def without_invalid(layer: dict[str, Tensor], valid: Tensor) -> dict[str, Tensor]:
+    """A layer's predictions, in which queries that are not `valid` (B, N) have no class and cannot be matched."""
+    logits = layer["pred_logits"].masked_fill(~valid[..., None], float("-inf"))
+    return {**layer, "pred_logits": logits, "valid": valid}

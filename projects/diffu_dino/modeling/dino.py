@@ -66,4 +66,5 @@ class DiffuDINO(DiffuDETR):
             valid=valid,
             attn_mask=denoising.attn_mask,
             dn_metas=denoising.metas,
+            start=queries.start,
         )

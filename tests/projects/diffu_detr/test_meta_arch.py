@@ -170,7 +170,9 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     proposals = model.transformer.propose(memory, QUERIES)
     (only,) = model.sample(memory, proposals, inputs)
     content, _ = model.transformer.queries(memory, proposals)
-    expected = model.decode_layers(memory, Queries(content, only.queries.boxes, t=torch.full((2,), only.t)))[-1]
+    expected = model.decode_layers(
+        memory, Queries(only.queries, content, only.queries.boxes, t=torch.full((2,), only.t))
+    )[-1]
     assert_close(only.prediction.boxes, expected["pred_boxes"])
     scores, classes = expected["pred_logits"].sigmoid().max(-1)
     assert_close(only.prediction.confidence, scores)

@@ -6,6 +6,7 @@ from detectron2.config import LazyCall as L
 from detectron2.config import instantiate
 from torch.testing import assert_close
 
+from layers_diffu_detr.ldm.passes import QueryBoxes
 from projects.diffu_base.config.distinct import use_distinct_queries
 from projects.diffu_base.modeling.criterion import gather_pairs
 from projects.diffu_detr.modeling.queries import OneToManyQueries, Queries
@@ -14,6 +15,7 @@ from tests.support.golden import fill
 from tests.support.tiny_models import tiny_config
 
 MATCHES, PROPOSALS = 3, 20
+START = QueryBoxes(torch.zeros(1, 3, 4))
 WEIGHTS = {f"loss_{kind}_many": f"${{.loss_{kind}}}" for kind in ("class", "bbox", "giou")}
 MANY = {f"loss_{kind}_many{layer}" for kind in ("class", "bbox", "giou") for layer in ("", "_0")}
 
@@ -51,7 +53,8 @@ def test_the_group_sees_itself_alone(denoising):
     others = denoising + 3
     mask = torch.rand(others, others) < 0.5 if denoising else None
     metas = {"dn_num": 2, "single_padding": 2} if denoising else None
-    queries = Queries(torch.zeros(1, others, 8), torch.rand(1, others, 4), None, attn_mask=mask, dn_metas=metas)
+    contents, boxes = torch.zeros(1, others, 8), torch.rand(1, others, 4)
+    queries = Queries(START, contents, boxes, None, attn_mask=mask, dn_metas=metas)
     group = torch.ones(1, 2, 8), torch.rand(1, 2, 4)
     together = OneToManyQueries()(queries, *group, None)
     assert together.sizes == [denoising, 2, 3] and queries.sizes == [denoising, 0, 3]
@@ -68,7 +71,8 @@ def test_the_group_sees_itself_alone(denoising):
 
 def test_every_query_of_the_group_counts_where_others_do_not():
     valid = torch.tensor([[True, False, False]])
-    queries = Queries(torch.zeros(1, 3, 8), torch.rand(1, 3, 4), None, valid=valid, positions=torch.zeros(1, 3, 8))
+    contents = torch.zeros(1, 3, 8)
+    queries = Queries(START, contents, torch.rand(1, 3, 4), None, valid=valid, positions=contents)
     together = OneToManyQueries()(queries, torch.ones(1, 2, 8), torch.rand(1, 2, 4), torch.ones(1, 2, 8))
     assert together.valid.tolist() == [[True, True, True, False, False]]
     assert together.positions[0, :, 0].tolist() == [1, 1, 0, 0, 0]

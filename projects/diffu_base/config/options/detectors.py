@@ -72,6 +72,10 @@ class DiffuDETROptions(DetectorOptions):
     neck: Part = Field(description="Brings the backbone's maps to the transformer's channels: `ChannelMapper`.")
     transformer: Part = Field(description="Encoder, proposals and decoder: `DeformableTransformer`.")
     num_queries: Count = Field(description="Boxes that are predicted per image.")
+    refinement_times: list[Natural] = Field(
+        [],
+        description="Timesteps of further passes in training, each from the boxes of the pass before; empty: one pass.",
+    )
     criterion: Part = Field(
         description="The loss: `SetCriterion`, for DINO `DINOCriterion`, with masks `DINOMaskCriterion`."
     )

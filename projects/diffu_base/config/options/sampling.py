@@ -135,6 +135,11 @@ class ReleasedUpdateOptions(DDIMUpdateOptions):
     """The step in DiffuDETR's released code. It differs from `DDIMUpdate` in the range of the predicted boxes."""
 
 
+@explains("layers_diffu_detr.ldm.ddim.PredictedBoxes")
+class PredictedBoxesOptions(Options):
+    """The predicted boxes become the next input as they are, for chains that start from proposals."""
+
+
 @explains("layers_diffu_detr.ldm.ddim.FreshNoise")
 class FreshNoiseOptions(Options):
     """New noise after every pass, so that no pass builds on another. For comparisons."""
