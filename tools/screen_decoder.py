@@ -8,8 +8,8 @@ averaged weights, where it has such parts; of a decoder with more layers, those 
 of its last one. Backbone, encoder and the proposals' heads stay as they are. Their outputs for the training batches are
 kept in DIR, so that all recipes of a checkpoint see the same ones.
 
-The tool prints AP without and with NMS for each number of decoder evaluations, and adds the recipe to
-DIR/screening.json.
+The tool prints AP without and with NMS for each number of decoder evaluations. It adds the recipe to
+DIR/screening.json and writes all recipes of that file into a table, DIR/screening.md.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import tabulate
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -85,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "seconds": round(seconds),
         "AP": {f"{n} evaluations": average_precisions(model, cfg.dataloader, n) for n in args.evaluations},
     }
-    save(folder / "screening.json", args.name, result)
+    results = save(folder / "screening.json", args.name, result)
+    atomic_write(table(results) + "\n", str(folder / "screening.md"))
     print(f"{args.name}: " + json.dumps(result["AP"]))
     return result
 
@@ -198,10 +200,22 @@ def average_precisions(model: DiffuDETR, dataloader: DictConfig, evaluations: in
     return results
 
 
-def save(file: Path, name: str, result: dict[str, Any]) -> None:
-    """Add the recipe to the file; an older result of its name is replaced."""
-    results = json.loads(file.read_text()) if file.is_file() else {}
-    atomic_write(json.dumps({**results, name: result}, indent=1), str(file))
+def save(file: Path, name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """Add the recipe to the file, where an older result of its name is replaced; returns all results of the file."""
+    results = {**(json.loads(file.read_text()) if file.is_file() else {}), name: result}
+    atomic_write(json.dumps(results, indent=1), str(file))
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """All recipes in Markdown, a line for each number of evaluations."""
+    lines = [
+        [name, evaluations.split()[0], *(f"{ap[nms][0]:.1f}" for nms in ("no NMS", "NMS")), f"{ap['no NMS'][2]:.1f}"]
+        for name, result in results.items()
+        for evaluations, ap in result["AP"].items()
+    ]
+    headers = ["recipe", "evaluations", "AP, no NMS", "AP, NMS", "AP75, no NMS"]
+    return tabulate.tabulate(lines, headers, tablefmt="github", disable_numparse=True)
 
 
 if __name__ == "__main__":

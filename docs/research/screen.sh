@@ -9,7 +9,7 @@ starts='model.diffused_queries'
 ldm='layers_diffu_detr.ldm'
 chain="{_target_: $ldm.ddim.DDIMSampler, num_steps: 2, times: [33, 0], last_time: -1, update: {_target_: $ldm.ddim.DDIMUpdate}, start: '\${model.sampler.start}'}"
 rollout="{_target_: layers_diffu_detr.training_starts.RolledOutQueries, sampler: $chain}"
-two_passes="model.sampler.times=[33,0] model.sampler.update._target_=$ldm.ddim.DDIMUpdate"
+two_passes="model.sampler.times=[33,0] model.sampler.update._target_=$ldm.ddim.DDIMUpdate model.sampler.ensemble._target_=$ldm.ensemble.LastPass"
 
 screen() {  # NAME CONFIG "evaluations" overrides...
     local name=$1 config=$2 evaluations=$3

@@ -47,6 +47,9 @@ def test_recipes_share_the_encoders_outputs_and_one_file_of_results(case, tmp_pa
         monkeypatch.setattr(screen_decoder, "build_loader", None)  # the second recipe must not need it
     results = json.loads((tmp_path / "screening.json").read_text())
     assert list(results) == ["a", "b"]
+    lines = (tmp_path / "screening.md").read_text().splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")][:2] for line in lines]
+    assert cells == [["a", "1"], ["a", "2"], ["b", "1"], ["b", "2"]]
     assert results["a"]["AP"] == results["b"]["AP"] and results["a"]["loss"] == results["b"]["loss"]
     assert set(results["a"]["AP"]) == {"1 evaluations", "2 evaluations"}
     assert set(results["a"]["AP"]["1 evaluations"]) == {"no NMS", "NMS"}
