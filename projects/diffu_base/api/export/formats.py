@@ -57,7 +57,7 @@ class OnnxFormat:
 
     def write(self, program: ExportedProgram, path: Path, info: Mapping[str, Any]) -> None:
         """See `Format.write`. The file's metadata hold `info` as JSON."""
-        from .onnx_nms import non_max_suppression
+        from .onnx_translations import TRANSLATIONS
 
         onnx_program = torch.onnx.export(
             program,
@@ -66,7 +66,7 @@ class OnnxFormat:
             opset_version=self.OPSET,
             input_names=list(program.graph_signature.user_inputs),
             output_names=program.call_spec.out_spec.context,
-            custom_translation_table={torch.ops.diffu_detr.class_wise_nms.default: non_max_suppression},
+            custom_translation_table=TRANSLATIONS,
             verbose=False,
         )
         assert onnx_program is not None  # it is None in the exporter before dynamo

@@ -11,6 +11,7 @@ from projects.diffu_base.api.export import checked
 from projects.diffu_base.api.export.checked import InputSize, export_detector, noise_file
 from projects.diffu_base.api.export.formats import INFO, OnnxFormat, TorchExportFormat
 from projects.diffu_base.api.export.parity import Difference
+from tests.projects.diffusion_inst.tiny import tiny_model as tiny_diffusion_inst
 from tests.support.tiny_models import tiny_config
 
 pytestmark = [
@@ -52,6 +53,19 @@ def test_an_onnx_file_for_images_of_any_size_detects_what_pytorch_detects(tmp_pa
     assert [each.name for each in model.graph.output] == ["boxes", "scores", "classes"]
     info = json.loads({each.key: each.value for each in model.metadata_props}[INFO])
     assert info["classes"] == ["a"] and info["input_format"] == "RGB" and info["steps"] == 2
+
+
+def test_an_onnx_file_of_diffusion_inst_has_masks_and_takes_multiples_of_32(tmp_path):
+    torch.manual_seed(0)
+    model = tiny_diffusion_inst(num_heads=1, select_box_nums_for_evaluation=20)
+    torch.nn.init.normal_(model.head.head_series[0].class_logits.weight, std=0.3)
+    model.sampler.num_steps = 1
+    path = tmp_path / "m.onnx"
+    report = export_detector(model, path, OnnxFormat(), size=InputSize(*SIZE), images=IMAGES)
+    assert report.sizes == [(64, 96), (96, 64)] and report.difference.small and report.difference.detections > 0
+    assert [each.name for each in onnx.load(path).graph.output] == ["boxes", "scores", "classes", "masks"]
+    with pytest.raises(ValueError, match="the size is 65 x 96; this model takes multiples of 32, or a fixed size"):
+        export_detector(model, path, OnnxFormat(), size=InputSize(65, 96), images=IMAGES)
 
 
 def test_a_torch_export_file_of_a_baseline_takes_batches_of_a_fixed_size(tmp_path):
