@@ -23,6 +23,10 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
         FileNotFoundError: there is no such file.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; a checkpoint is a file")
+    if kind := _foreign_kind(path):
+        raise ValueError(f"{path} is {kind}; a checkpoint is a file of torch.save, .safetensors or .pkl")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
@@ -33,11 +37,34 @@ def read_checkpoint(path: str | os.PathLike) -> Mapping[str, Any]:
             # A mapped file is read where it is needed: of a run's checkpoint only the weights, not the optimizer.
             mmap = zipfile.is_zipfile(path)
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (pickle.UnpicklingError, EOFError) as error:
+    except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: only tensors, arrays and containers of them are allowed: {error}") from error
+    except (EOFError, RuntimeError, KeyError, IndexError, AttributeError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged or no checkpoint: {type(error).__name__}: {error}") from error
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}; a mapping of names to tensors is allowed")
     return content
+
+
+# How files that are often taken for checkpoints begin.
+_FOREIGN = {
+    b"version https://git-lfs": "the pointer of Git LFS to a file that was not fetched (git lfs pull)",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"<!DOCTYPE": "a web page, perhaps a download that needs a log-in",
+    b"<!doctype": "a web page, perhaps a download that needs a log-in",
+    b"<html": "a web page, perhaps a download that needs a log-in",
+    b"\x1f\x8b": "a gzip archive, to be unpacked first",
+}
+
+
+def _foreign_kind(path: Path) -> str | None:
+    """What the file is, if its first bytes say that it is no checkpoint."""
+    with path.open("rb") as file:
+        start = file.read(32)
+    if not start:
+        return "empty"
+    return next((kind for magic, kind in _FOREIGN.items() if start.startswith(magic)), None)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

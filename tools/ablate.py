@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from omegaconf import DictConfig
 
+from projects.diffu_base.commands.errors import run_tool
 from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.config.overrides import quoted
 from projects.diffu_base.engine.checkpoint import atomic_write
@@ -132,13 +133,10 @@ class Progress:
 
 def main(arguments: Sequence[str] | None = None) -> Results:
     args = parse_arguments(argument_parser(), arguments)
-    try:
-        results = ablate(args)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    results = ablate(args)
     print(f"\n{markdown(results.models)}\nThe table and the plot are in {args.output_dir}")
     return results
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

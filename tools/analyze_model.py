@@ -28,6 +28,7 @@ from detectron2.config import instantiate
 from fvcore.nn import parameter_count
 from omegaconf import DictConfig
 
+from projects.diffu_base.commands.errors import run_tool
 from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.engine.build import build_model
 from projects.diffu_base.modeling.detector import Detector
@@ -162,10 +163,7 @@ def module_rows(parameters: dict[str, int], flops: Sequence[dict[str, float]], d
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     args = parse_arguments(argument_parser(), arguments)
-    try:
-        result = analyze(args)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    result = analyze(args)
     print(report(result, args.depth))
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
@@ -173,4 +171,4 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

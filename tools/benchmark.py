@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from detectron2.config import instantiate
 
 from layers_diffu_detr.multi_scale_deform_attn import ENV_VARIABLE, choose_deform_attn_op
+from projects.diffu_base.commands.errors import run_tool
 from projects.diffu_base.config.checks import load_config
 from tools.benchmarking.report import Measured, text
 from tools.benchmarking.runs import InferenceRun, Run, TrainingRun, finish, start, take_turn
@@ -139,11 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_arguments(argument_parser(), arguments)
     try:
         run(args)
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
     except BrokenProcessPool as error:
-        raise SystemExit("error: a variant's process was killed, perhaps because memory ran out") from error
+        raise ValueError("a variant's process was killed, perhaps because memory ran out") from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

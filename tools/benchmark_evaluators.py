@@ -29,6 +29,7 @@ import numpy as np
 from datasets_utils.evaluation import CocoStyleEvaluator, LvisStyleEvaluator
 from datasets_utils.evaluation.backends import choose_backend
 from datasets_utils.evaluation.detections import DetectionTable
+from projects.diffu_base.commands.errors import run_tool
 
 STYLES = {"coco": CocoStyleEvaluator, "lvis": LvisStyleEvaluator}
 NUM_CLASSES = {"coco": 80, "lvis": 1203}
@@ -48,10 +49,7 @@ class Measurement(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_arguments(arguments)
     style = STYLES[args.style]
-    try:
-        backends = [choose_backend(name, style.backends) for name in style.backends if name not in args.skip]
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    backends = [choose_backend(name, style.backends) for name in style.backends if name not in args.skip]
     num_classes = args.classes or NUM_CLASSES[args.style]
     max_dets = args.max_dets or style.default_max_dets
     print(f"{args.style} style: {args.images} images, {args.boxes} boxes, {num_classes} classes, max_dets {max_dets}")
@@ -171,4 +169,4 @@ def as_ground_truth(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

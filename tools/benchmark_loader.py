@@ -21,12 +21,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from detectron2.config import LazyConfig, instantiate
+from detectron2.config import instantiate
 from detectron2.data import transforms as T
 from detectron2.utils.registry import locate
 from omegaconf import DictConfig
 
 from datasets_utils import DetrDatasetMapper
+from projects.diffu_base import get_config
+from projects.diffu_base.commands.errors import run_tool
 
 
 class Stopwatch:
@@ -92,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)  # a worker of a loader has one, too
 
-    cfg = LazyConfig.apply_overrides(LazyConfig.load(args.config_file), args.opts).dataloader.train
+    cfg = get_config(args.config_file, *args.opts).dataloader.train
     dataset = instantiate(cfg.dataset)
     print(f"\nmilliseconds per image, mean over {args.images} images, one core")
     dataset_dicts = list(itertools.islice(itertools.cycle(dataset), args.images))
@@ -105,4 +107,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

@@ -16,7 +16,7 @@ from datasets_utils.catalogs import ROOT_VARIABLE
 from datasets_utils.digit_scenes import build_digit_scenes
 from datasets_utils.register import digit_scenes_root
 from projects.diffu_base import get_config
-from projects.diffu_base.commands.errors import exit_status
+from projects.diffu_base.commands.errors import run_tool
 
 CONFIGS = {"coco": "common/data/digit_scenes", "lvis": "common/data/digit_scenes_lvis"}
 
@@ -39,4 +39,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(run_tool(main))

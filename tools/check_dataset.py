@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from projects.diffu_base.commands.check import check, check_config
-from projects.diffu_base.commands.errors import exit_status
+from projects.diffu_base.commands.errors import run_tool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,4 +35,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(run_tool(main))

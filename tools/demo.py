@@ -21,7 +21,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from omegaconf import DictConfig
 
-from projects.diffu_base.commands.errors import exit_status
+from projects.diffu_base.commands.errors import run_tool
 from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.evaluation import evaluate, model_to_evaluate
@@ -105,4 +105,4 @@ def evaluate_at(cfg: DictConfig, decoder_evaluations: tuple[int, ...]) -> dict[i
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(run_tool(main))

@@ -19,4 +19,5 @@ from projects.diffu_base.commands.train import argument_parser, main, start
 __all__ = ["argument_parser", "main"]
 
 if __name__ == "__main__":
-    sys.exit(exit_status(partial(start, argument_parser(epilog=__doc__).parse_args())))
+    args = argument_parser(epilog=__doc__).parse_args()
+    sys.exit(exit_status(partial(start, args), traceback=args.traceback))

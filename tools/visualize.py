@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from detectron2.config import instantiate
 from detectron2.data import MetadataCatalog
 
+from projects.diffu_base.commands.errors import run_tool
 from projects.diffu_base.config.checks import load_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.evaluation import model_to_evaluate
@@ -35,12 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. model.sampler.num_steps=5")
     args = parser.parse_args(arguments)
 
-    try:
-        cfg = load_config(args.config_file, args.opts, num_gpus=args.num_gpus)
-        cfg.train.init_checkpoint = args.checkpoint
-        model = model_to_evaluate(cfg.model, TrainOptions.of(cfg))
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+    cfg = load_config(args.config_file, args.opts, num_gpus=args.num_gpus)
+    cfg.train.init_checkpoint = args.checkpoint
+    model = model_to_evaluate(cfg.model, TrainOptions.of(cfg))
 
     names = instantiate(cfg.dataloader.test.dataset.names)
     scenes, mapper = instantiate(cfg.dataloader.test.dataset), instantiate(cfg.dataloader.test.mapper)
@@ -61,4 +59,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_tool(main))

@@ -1,5 +1,6 @@
 """What the diffusion detectors share: modeling, configs, the training engine, and the use of trained models."""
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from .version import __version__
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from .config.files import get_config
 
 __all__ = ["__version__", "from_pretrained", "get_config"]
+
+
+# fvcore calls it when it is imported; whoever uses this package can do nothing about it.
+warnings.filterwarnings("ignore", message="`torch.jit.script` is", category=FutureWarning, append=True)
 
 
 def __getattr__(name: str) -> Any:

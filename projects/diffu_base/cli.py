@@ -7,14 +7,13 @@ import argparse
 import io
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from .commands import export, install_detectron2, pack, predict, train_own, view
 from .commands.errors import exit_status
-from .commands.options import add_replay_option, add_run_options
+from .commands.options import OneLineParser, add_replay_option, add_run_options, add_traceback_option
 from .version import __version__
 
 CONFIG_HELP = "a config's name, as `diffudetr config` lists them, or the path of a config file"
@@ -58,12 +57,13 @@ examples, and one for a run that was copied from another machine:
   diffudetr report output/mine
   diffudetr report output/mine --annotations val.json --images images/val"""
 
-CONFIG = """List all configs, or show every key of one of them with its value, its type and what it does.
+CONFIG = """List all configs, print one of them as YAML, which is a config again, or explain it: every key in a line
+with its value, its type, its default and what it does.
 
 examples:
   diffudetr config
-  diffudetr config diffu_dino/custom-r50-4scales
-  diffudetr config diffu_dino/custom-r50-4scales model.num_queries=300"""
+  diffudetr config diffu_dino/custom-r50-4scales > mine.yaml
+  diffudetr config diffu_dino/custom-r50-4scales model.num_queries=300 --explain"""
 
 VERSION = """Print the version of this software.
 
@@ -156,6 +156,7 @@ def _report(args: argparse.Namespace) -> int:
 
 def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="CONFIG", help=f"{CONFIG_HELP}; without it, all are listed")
+    parser.add_argument("--explain", action="store_true", help="print every key with its type, default and meaning")
     _add_overrides(parser)
 
 
@@ -166,7 +167,7 @@ def _config(args: argparse.Namespace) -> int:
         if args.name is None:
             list_configs()
         else:
-            show_config(args.name, args.opts)
+            show_config(args.name, args.opts, explain=args.explain)
         sys.stdout.flush()
     except BrokenPipeError:  # `head` or a pager has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
@@ -206,25 +207,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.print_help()
         return 0
     command = COMMANDS[given.command]
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=f"diffudetr {given.command}",
         description=command.description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    # The imports of detectron2 and torchvision cause this warning; a user of this command can do nothing about it.
-    warnings.filterwarnings("ignore", message=".*torch.jit.script", category=FutureWarning)
+    add_traceback_option(parser)
     for stream in (sys.stdout, sys.stderr):  # a terminal's encoding may lack characters that names have
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     # Options may stand before, between and behind the key=value settings.
-    return exit_status(partial(command.run, parser.parse_intermixed_args(given.arguments)))
+    args = parser.parse_intermixed_args(given.arguments)
+    return exit_status(partial(command.run, args), traceback=args.traceback)
 
 
 def top_parser() -> argparse.ArgumentParser:
     """Return the parser that reads the command's name and leaves all other arguments to the command."""
     listed = "\n".join(f"  {name:19} {command.summary}" for name, command in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="diffudetr",
         description=f"Object detection and instance segmentation as denoising diffusion.\n\ncommands:\n{listed}",
         epilog="`diffudetr COMMAND --help` explains a command and gives an example.",

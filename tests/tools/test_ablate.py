@@ -130,9 +130,9 @@ def test_results_of_another_model_or_another_row_are_not_written_over(case, meas
     folder, _ = measured
     content = (folder / "ablation.json").read_text()
     other = save_model(tmp_path / "other.pth", *case.opts, "model.num_queries=20")
-    with pytest.raises(SystemExit, match=r"results of another model 'tiny': .*sha256"):
+    with pytest.raises(ValueError, match=r"results of another model 'tiny': .*sha256"):
         case.run(folder, "--no-standard-rows", "--row", ONE_STEP, checkpoint=other)
-    with pytest.raises(SystemExit, match=r"results of another row 'one' of model 'tiny'"):
+    with pytest.raises(ValueError, match=r"results of another row 'one' of model 'tiny'"):
         case.run(folder, "--no-standard-rows", "--row", "one: model.sampler.num_steps=3")
     assert (folder / "ablation.json").read_text() == content
 
@@ -147,7 +147,7 @@ def test_a_row_that_the_weights_do_not_fit_is_noted_and_the_others_are_measured(
 
 
 def test_weights_that_do_not_fit_the_model_itself_are_an_error(case, tmp_path):
-    with pytest.raises(SystemExit, match="does not fit the model"):
+    with pytest.raises(ValueError, match="does not fit the model"):
         case.run(tmp_path, "--no-standard-rows", "--row", ONE_STEP, opts=("model.transformer.encoder.num_layers=2",))
 
 
@@ -234,5 +234,5 @@ def test_a_row_is_read_from_text():
 
 def test_a_model_that_is_not_of_the_form_or_not_there_is_named(tmp_path):
     for text, reason in (("tiny=config.py", "NAME=CONFIG:CHECKPOINT"), (f"tiny={CONFIG}:none.pth", "none.pth")):
-        with pytest.raises(SystemExit, match=reason):
+        with pytest.raises(ValueError, match=reason):
             main(["--model", text, "--output-dir", str(tmp_path)])

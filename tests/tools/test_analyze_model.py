@@ -98,12 +98,12 @@ def test_training_takes_hours_by_the_products_of_its_schedule_and_the_rate_of_th
     ],
 )
 def test_mistakes_are_named(arguments, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         analyze(*arguments)
 
 
 def test_a_data_set_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     config = Path(CONFIG).parents[2] / "projects/diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep.py"
-    with pytest.raises(SystemExit, match="--num-images 2 needs the config's test data set: .*--size"):
+    with pytest.raises(ValueError, match="--num-images 2 needs the config's test data set: .*--size"):
         main(["--config-file", str(config), "--num-images", "2"])

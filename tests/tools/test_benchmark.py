@@ -58,16 +58,16 @@ def test_a_training_step_is_the_same_with_an_unoptimized_loss():
 )
 def test_mistakes_are_named(arguments, message):
     mode, *rest = arguments
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         main([mode, "--config-file", CONFIG, "--num-gpus", "0", *rest])
 
 
 def test_a_process_that_is_killed_is_told(monkeypatch):
     monkeypatch.setattr("tools.benchmark.take_turn", functools.partial(os._exit, 1))
-    with pytest.raises(SystemExit, match="process was killed"):
+    with pytest.raises(ValueError, match="process was killed"):
         run("inference", "--steps", "1", "--sizes", "64x64")
 
 
 def test_a_mistake_that_shows_in_the_process_is_the_users():
-    with pytest.raises(SystemExit, match="nowhere.pth"):
+    with pytest.raises(ValueError, match="nowhere.pth"):
         run("inference", "--steps", "1", "--sizes", "64x64", "train.init_checkpoint=nowhere.pth")

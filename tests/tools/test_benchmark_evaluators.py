@@ -24,7 +24,7 @@ def test_new_processes_are_new():
 
 def test_a_back_end_that_is_missing_ends_it(monkeypatch):
     monkeypatch.setattr("datasets_utils.evaluation.backends.find_spec", lambda module: None)
-    with pytest.raises(SystemExit, match="error: .*'hotcoco'"):
+    with pytest.raises(ValueError, match=".*'hotcoco'"):
         main(SMALL)
 
 

@@ -33,5 +33,5 @@ def test_detections_denoising_and_curves_of_a_run_are_drawn(case, tmp_path, caps
 
 
 def test_a_checkpoint_that_is_not_there_is_named(case, tmp_path):
-    with pytest.raises(SystemExit, match="none.pth"):
+    with pytest.raises(ValueError, match="none.pth"):
         main(["--config-file", case.file, "--checkpoint", "none.pth", "--output-dir", str(tmp_path), *case.opts])

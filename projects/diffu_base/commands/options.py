@@ -1,6 +1,16 @@
 """Options that commands share. This file needs neither torch nor detectron2, so that help appears at once."""
 
 import argparse
+from typing import NoReturn
+
+from .errors import USER_ERROR
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all errors of a command are, without the usage above."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USER_ERROR, f"error: {message}; see {self.prog} --help\n")
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +31,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="where processes meet, tcp://HOST:PORT of machine 0; one machine finds a free port by itself",
     )
+
+
+def add_traceback_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that shows more of an error than its line."""
+    parser.add_argument("--traceback", action="store_true", help="after an error, print where it was found")
 
 
 def add_replay_option(parser: argparse.ArgumentParser) -> None:

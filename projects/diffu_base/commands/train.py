@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from detectron2.engine import default_setup
 from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 from omegaconf import DictConfig
 from torch.multiprocessing import ProcessExitedException
 
@@ -21,22 +20,24 @@ from projects.diffu_base.engine.checkpoint import atomic_write, claim_output_dir
 from projects.diffu_base.engine.distributed import run
 from projects.diffu_base.engine.evaluation import detections_file, evaluate_run
 from projects.diffu_base.engine.hooks import WriteFinalModel
+from projects.diffu_base.engine.logs import set_up_logs
 from projects.diffu_base.engine.replay import show_replay
 from projects.diffu_base.engine.results import Results
 from projects.diffu_base.engine.rng import resolve_seed
 from projects.diffu_base.engine.training import train
 
 from .errors import PACKAGES, USER_ERROR, exit_status
-from .options import add_replay_option, add_run_options
+from .options import OneLineParser, add_replay_option, add_run_options, add_traceback_option
 
 
 def argument_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     """The parser of tools/train_net.py. `diffudetr train` and `diffudetr eval` pass the same arguments to `main`."""
-    parser = argparse.ArgumentParser(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config-file", default="", metavar="CONFIG", help="a config's name or file")
     parser.add_argument("--eval-only", action="store_true", help="evaluate train.init_checkpoint and end")
     add_run_options(parser)
     add_replay_option(parser)
+    add_traceback_option(parser)
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="key=value", help="overrides, after all options")
     return parser
 
@@ -60,7 +61,7 @@ def in_one_process(args: argparse.Namespace) -> None:
         main(args)
         return 0
 
-    if status := exit_status(command):
+    if status := exit_status(command, traceback=args.traceback):
         sys.exit(status)
 
 
@@ -105,11 +106,10 @@ def setup(cfg: DictConfig, args: argparse.Namespace) -> None:
     cfg.train.seed = resolve_seed(cfg.train.seed)
     saved = Path(cfg.train.output_dir) / "config.yaml"
     of_the_run = saved.read_text() if args.eval_only and saved.is_file() else None
+    set_up_logs(cfg.train.output_dir, PACKAGES)
     default_setup(cfg, argparse.Namespace(**{**vars(args), "config_file": str(find_config(args.config_file))}))
     if of_the_run is not None and comm.is_main_process():
         atomic_write(of_the_run, str(saved))  # an evaluation must not change the run's config file
-    for package in PACKAGES:  # their messages go into the run's log
-        setup_logger(cfg.train.output_dir, distributed_rank=comm.get_rank(), name=package)
     if cfg.train.tf32 is not None:
         torch.set_float32_matmul_precision("high" if cfg.train.tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = cfg.train.tf32

@@ -2,6 +2,7 @@
 
 import builtins
 import difflib
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,15 +34,29 @@ def get_config(name: str, *overrides: str) -> DictConfig:
         A new config; changing it changes no other.
 
     Raises:
-        ValueError: there is no such config, several have this name, or an override does not fit the config.
+        ValueError: there is no such config, several have this name, its file cannot be read, or an override does not
+            fit the config.
     """
     path = find_config(name)
     original_import = builtins.__import__
     try:
         cfg = LazyConfig.load(str(path))
+    except Exception as error:  # a config file may raise anything
+        raise ValueError(_problem_of_file(error, path)) from error
     finally:
         builtins.__import__ = original_import  # LazyConfig leaves its own there if the file raises
     return apply_overrides(cfg, overrides)
+
+
+def _problem_of_file(error: Exception, path: Path) -> str:
+    """What `error`, which reading the file of a config raised, says to the user."""
+    frames = traceback.extract_tb(error.__traceback__)
+    line = next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+    where = f"config {str(path)!r}{'' if line is None else f', line {line}'}"
+    if isinstance(error, ValueError):
+        return f"{where}: {error}"
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    return f"{where}: {kind}{' '.join(str(error).split())}"
 
 
 def find_config(name: str) -> Path:

@@ -43,11 +43,12 @@ class Entry(NamedTuple):
     value: Any
     kind: str
     sentence: str
+    default: str = ""
     is_explained: bool = True
 
 
 def describe(cfg: DictConfig) -> str:
-    """Describe every key of the config in a line: `key = value`, its type and a sentence.
+    """Describe every key of the config in a line: `key = value`, its type, its default and a sentence.
 
     If an interpolation gives a value, the interpolation follows it in brackets, and what is inside the value is left
     out. A part of a config may lack the keys that its interpolations name; the lines then have the interpolations as
@@ -63,7 +64,7 @@ def _lines(cfg: DictConfig) -> Iterator[str]:
             continue
         source = "" if borrowed is None or borrowed[1] == entry.value else f" ({borrowed[1]})"
         setting = f"{entry.key} = {_short(shown(entry.value))}{source}"
-        yield f"{setting:{_SETTING}}  {entry.kind:{_KIND}}  {entry.sentence}".rstrip()
+        yield f"{setting:{_SETTING}}  {f'{entry.kind}{entry.default}':{_KIND}}  {entry.sentence}".rstrip()
 
 
 def _values(cfg: DictConfig) -> dict[str, Any]:
@@ -100,8 +101,12 @@ def _explain_items(values: list[Any], key: str) -> Iterator[Entry]:
             yield from explain(value, at, options)
 
 
-def _about(field: FieldInfo | None) -> tuple[str, str]:
-    return ("", "") if field is None else (kind(field), field.description or "")
+def _about(field: FieldInfo | None) -> tuple[str, str, str]:
+    """Type, sentence and default of an option; empty where nothing explains the key."""
+    if field is None:
+        return "", "", ""
+    default = "" if field.is_required() else f" (default {_short(shown(field.get_default()))})"
+    return kind(field), field.description or "", default
 
 
 def _summary(options: type[Options] | None) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from projects.diffu_base import __version__
 from projects.diffu_base.cli import COMMANDS, main
-from projects.diffu_base.config.files import config_names
+from projects.diffu_base.config.files import config_names, get_config
 from tests.projects.diffu_base.engine.runs import CONFIG, ROOT
 from tests.support.custom_tree import FAULTS, write_custom_tree
 
@@ -56,6 +56,21 @@ def test_every_command_has_help_with_an_example(name, capsys):
     assert "example" in out and f"  diffudetr {name}" in out
 
 
+def test_help_loads_nothing_heavy():
+    """So that it appears at once. In a process of its own, because this one has loaded all of it."""
+    program = """
+import contextlib, io, sys
+from projects.diffu_base.cli import COMMANDS, main
+for words in ([], ["--help"], *([name, "--help"] for name in COMMANDS)):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main(words)
+heavy = {"torch", "torchvision", "detectron2", "numpy", "omegaconf", "hydra", "pydantic", "PIL", "timm"}
+print(sorted(heavy & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_an_unknown_command_is_refused_with_those_there_are(capsys):
     assert ends("tarin") == 2
     assert "invalid choice: 'tarin'" in (error := error_of(capsys)) and "train" in error
@@ -73,11 +88,17 @@ def test_config_lists_every_name_with_what_it_is(capsys):
     assert any(line.endswith("DiffuDINO, ResNet-50, on your own data in COCO's format.") for line in lines)
 
 
-def test_config_shows_every_key_with_its_value_type_and_sentence(capsys):
-    assert ends("config", "diffu_dino/custom-r50-4scales", "model.num_queries=17", "train.seed=3") == 0
+def test_config_prints_a_config_that_can_be_read_again(tmp_path, capsys):
+    assert ends("config", "common/train", "train.seed=3") == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    assert get_config(str(tmp_path / "mine.yaml")) == get_config("common/train", "train.seed=3")
+
+
+def test_config_explains_every_key_with_its_value_type_default_and_sentence(capsys):
+    assert ends("config", "common/train", "train.seed=3", "--explain") == 0
     lines = {line.split(" = ")[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert lines["model.num_queries"].startswith("model.num_queries = 17 ")
-    assert re.fullmatch(r"train.seed = 3 +integer < 4294967296 +Seed of all random numbers.*", lines["train.seed"])
+    seed = r"train.seed = 3 +integer < 4294967296 \(default -1\) +Seed of all random numbers.*"
+    assert re.fullmatch(seed, lines["train.seed"])
 
 
 def test_a_reader_that_has_read_enough_is_no_error(tmp_path):

@@ -111,7 +111,7 @@ def test_overrides_are_set_and_must_fit():
 def test_a_file_that_raises_leaves_python_s_import_alone(tmp_path: Path):
     before = builtins.__import__
     (tmp_path / "broken.py").write_text("from .nothing import model\n")
-    with pytest.raises(ImportError):
+    with pytest.raises(ValueError, match="broken.py', line 1: ImportError: "):
         get_config("broken")
     assert builtins.__import__ is before
 
