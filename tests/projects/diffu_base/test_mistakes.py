@@ -91,7 +91,7 @@ MISTAKES: dict[str, tuple[list[str] | Callable[[], list[str]], str]] = {
     "annotations that are not JSON": (["check", "not.json", "nothing"], "'not.json' is not JSON"),
     "JSON that is not COCO's format": (["check", "list.json", "nothing"], "'list.json' has no list 'images'"),
     "annotations without a folder": (["check", "list.json"], "behind it stands its folder of images"),
-    "a folder for an annotation file": (["check", "nothing", "nothing"], "no config 'nothing'"),
+    "a folder for an annotation file": (["check", "nothing", "nothing"], "'nothing': no such file"),
     "a config whose data are not named": (["check", OWN_DATA], "it must be a path"),
     "another number of classes": (lambda: [*OWN, *own_data("sound"), "num_classes=7"], "num_classes"),
     "data with faults": (lambda: [*OWN, *own_data("faulty")], "faulty/train.json"),
