@@ -94,7 +94,7 @@ MISTAKES: dict[str, tuple[list[str] | Callable[[], list[str]], str]] = {
     "a folder for an annotation file": (["check", "nothing", "nothing"], "'nothing': no such file"),
     "a config whose data are not named": (["check", OWN_DATA], "it must be a path"),
     "another number of classes": (lambda: [*OWN, *own_data("sound"), "model.num_classes=7"], "model.num_classes is 7"),
-    "data with faults": (lambda: [*OWN, *own_data("faulty")], "faulty/train.json"),
+    "data with faults": (lambda: [*OWN, *own_data("faulty")], "there are faults in the data"),
     "a file for the output folder": ([*TRAIN, "train.output_dir=text.txt"], "text.txt"),
     "a folder that another run has": ([*TRAIN, "train.output_dir=ran"], "holds the checkpoints of another run"),
     "fewer than no GPUs": (["train", str(CONFIG), "--num-gpus", "-1"], "--num-gpus must be 0 or more"),
