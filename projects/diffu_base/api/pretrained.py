@@ -4,17 +4,21 @@ import os
 from pathlib import Path
 
 import torch
+from detectron2.config import LazyConfig
+from detectron2.utils.file_io import PathManager
 from omegaconf import DictConfig
 
 from layers_diffu_detr.checkpoint import has_averages, load_weights
-from projects.diffu_base.config.files import get_config
+from projects.diffu_base.config.files import config_name, get_config
 from projects.diffu_base.config.options.train import TrainOptions
 from projects.diffu_base.engine.build import build_model
 from projects.diffu_base.modeling.detector import Detector
 
 from .class_names import Classes
+from .hub import fetch, is_hub_id
 from .model_folder import CONFIG_FILE, WEIGHTS_FILE, ModelInfo, info_of, is_model_folder
 from .predictor import Predictor
+from .zoo import WEIGHTS, how_to_get
 
 DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # The model folders that a training writes, in the order in which they are preferred.
@@ -34,12 +38,13 @@ def from_pretrained(
 
     Args:
         source: a model folder; the output folder of a training, of which the best model is taken, or else the final
-            one; a checkpoint file that lies beside its run's `config.yaml`; or a config's name together with
-            `checkpoint`.
+            one; a checkpoint file that lies beside its run's `config.yaml`; a config's name, whose checkpoint is
+            fetched if it is published as a file, see `projects.diffu_base.api.zoo`; or a model on the Hugging Face Hub,
+            "owner/name" or "owner/name@revision".
         device: "auto" takes CUDA where there is one; or "cpu", "cuda", "cuda:1".
         dtype: "float32", "bfloat16" or "float16", in which the model runs by autocast; its weights stay float32.
         steps: passes of the network in each prediction; None: the config's number.
-        checkpoint: the weights for a config's name.
+        checkpoint: the file of the weights for a config's name; None: the published one.
 
     Raises:
         ValueError: there is no such model, or its files are damaged or do not fit together.
@@ -47,6 +52,8 @@ def from_pretrained(
     autocast = _autocast(dtype)
     on = _device(device)
     folder = find_folder(source) if checkpoint is None else None
+    if folder is None and checkpoint is None and _is_on_hub(os.fspath(source)):
+        folder = fetch(os.fspath(source))
     if folder is not None:
         predictor = _from_folder(folder, on)
     else:
@@ -112,7 +119,7 @@ def load_checkpoint(
 
 def _from_folder(folder: Path, device: str) -> Predictor:
     info = ModelInfo.read(folder)
-    cfg = get_config(str((folder / CONFIG_FILE).resolve()))
+    cfg = LazyConfig.load(str(folder / CONFIG_FILE))  # the Hub's cache links to files of other names
     model = load_model(cfg, folder / WEIGHTS_FILE, device)
     if model.num_classes != len(info.classes):
         raise ValueError(f"{folder}: model.json names {len(info.classes)} classes; the model has {model.num_classes}")
@@ -122,6 +129,12 @@ def _from_folder(folder: Path, device: str) -> Predictor:
 def _from_checkpoint(cfg: DictConfig, checkpoint: Path, device: str) -> Predictor:
     model, info = load_checkpoint(cfg, checkpoint, device)
     return Predictor(model, cfg, info)
+
+
+def _is_on_hub(name: str) -> bool:
+    """Whether `name` can only be a model on the Hub: it looks like one, and no file or config has this name."""
+    is_known = Path(name).expanduser().exists() or Path(name).suffix in CHECKPOINT_SUFFIXES or config_name(name)
+    return is_hub_id(name) and not is_known
 
 
 def _config_and_checkpoint(source: str | os.PathLike, checkpoint: str | os.PathLike | None) -> tuple[DictConfig, Path]:
@@ -140,7 +153,21 @@ def _config_and_checkpoint(source: str | os.PathLike, checkpoint: str | os.PathL
         return get_config(str(beside.resolve())), path
     if path.is_file():
         raise ValueError(f"{name!r} is a file, but no checkpoint; a model is a folder, a checkpoint or a name")
-    raise ValueError(f"there is no model {name!r}: neither a folder nor a checkpoint")
+    config = config_name(name)
+    if config is None:
+        raise ValueError(f"there is no model {name!r}: neither a folder, a checkpoint nor a config of `diffudetr zoo`")
+    return get_config(config), _published(config)
+
+
+def _published(config: str) -> Path:
+    """The file of a config's published weights, which is fetched once and kept in iopath's cache."""
+    weights = WEIGHTS.get(config)
+    if weights is None or not weights.is_file:
+        raise ValueError(how_to_get(config))
+    try:
+        return Path(PathManager.get_local_path(weights.address))
+    except OSError as error:
+        raise ValueError(f"{weights.address} cannot be fetched ({error}); {how_to_get(config)}") from error
 
 
 def _existing(path: Path) -> Path:

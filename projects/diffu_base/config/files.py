@@ -82,6 +82,14 @@ def find_config(name: str) -> Path:
     raise ValueError(f"there is no config {name!r}, neither a file nor a name; near are {', '.join(_near(wanted))}")
 
 
+def config_name(name: str) -> str | None:
+    """The full name of the config that `name` abbreviates; None if there is none, or more than one."""
+    wanted = _without_folders_of_the_checkout(name)
+    names = config_names()
+    matches = [wanted] if wanted in names else [known for known in names if _abbreviates(wanted, known)]
+    return matches[0] if len(matches) == 1 else None
+
+
 def config_names() -> list[str]:
     """The names of all configs: `<project>/<folders and file below its configs>`, and `common/...` for shared parts."""
     return [name for name, _ in _catalog()]

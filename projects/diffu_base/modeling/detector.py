@@ -18,6 +18,7 @@ from layers_diffu_detr.postprocess import Detections, merge_passes, top_detectio
 from layers_diffu_detr.targets import Target
 
 from .criterion import LayerCriterion
+from .image_checks import check_images
 
 INPUT_FORMATS = ("RGB", "BGR")
 
@@ -135,7 +136,12 @@ class Detector(nn.Module):
         return self.pixel_mean.device
 
     def preprocess(self, batched_inputs: list[dict]) -> list[Tensor]:
-        """Normalized images, float32 (3, H_i, W_i) each, on the model's device."""
+        """Normalized images, float32 (3, H_i, W_i) each, on the model's device.
+
+        Raises:
+            ValueError: see `check_images`.
+        """
+        check_images(batched_inputs, self.pixel_mean, training=self.training)
         images = (inputs["image"].to(self.device, non_blocking=True) for inputs in batched_inputs)
         return [(image - self.pixel_mean) / self.pixel_std for image in images]
 
