@@ -27,6 +27,8 @@ from .inputs import Source, sources_of
 from .model_folder import ModelInfo
 from .results import ImageResult, Results
 from .settings import Settings, dialled
+from .start_boxes import boxes_of, refined
+from .tiles import Window, joined, windows
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +49,20 @@ class Unread:
 
 @dataclass(frozen=True)
 class Prepared:
-    """An image as the model takes it: `image` (3, h, w) uint8, and the size of the original."""
+    """An image as the model takes it.
+
+    Attributes:
+        image: (3, h, w) uint8.
+        size: height and width of the original.
+        tiles: parts of the original, each as the model takes it.
+        start_boxes: (N, 4) absolute xyxy in the original, to be denoised; None: there are none.
+    """
 
     source: Source
     image: Tensor
     size: tuple[int, int]
+    tiles: tuple[tuple[Window, Tensor], ...] = ()
+    start_boxes: np.ndarray | None = None
 
 
 class Predictor:
@@ -102,7 +113,8 @@ class Predictor:
                 arrays, tensors, or a list of these.
             channels: the order of the channels of arrays and tensors, "RGB" or "BGR" (OpenCV's).
             progress: whether to show a bar; None shows it on a terminal for more than one batch.
-            settings: see `projects.diffu_base.api.settings.Settings`: steps, boxes, threshold, seed, draws, batch.
+            settings: see `projects.diffu_base.api.settings.Settings`: steps, boxes, threshold, seed, draws, batch,
+                tiles, start_boxes.
 
         Returns:
             The detections of each image.
@@ -130,18 +142,19 @@ class Predictor:
         chosen = _settings(settings)
         chosen.check(self.model)
         with tqdm(unit=" images", disable=progress is False or (progress is None and not sys.stderr.isatty())) as bar:
-            for batch in self._read_ahead(sources_of(images, channels=channels), chosen.batch):
+            for batch in self._read_ahead(sources_of(images, channels=channels), chosen):
                 detected = self._detect([each for each in batch if isinstance(each, Prepared)], chosen)
                 for each in batch:
                     bar.update()
                     yield each if isinstance(each, Unread) else next(detected)
 
-    def _read_ahead(self, sources: Iterator[Source], size: int) -> Iterator[list[Prepared | Unread]]:
+    def _read_ahead(self, sources: Iterator[Source], settings: Settings) -> Iterator[list[Prepared | Unread]]:
         """Batches of images. While the model works on one batch, threads read the next one."""
+        numbered = enumerate(sources)
         with ThreadPoolExecutor(READERS) as readers:
 
             def start() -> list[Future[Prepared | Unread]]:
-                return [readers.submit(self._prepare, source) for source in islice(sources, size)]
+                return [readers.submit(self._prepare, *each, settings) for each in islice(numbered, settings.batch)]
 
             reading = start()
             while reading:
@@ -149,7 +162,8 @@ class Predictor:
                 reading = start()
                 yield batch
 
-    def _prepare(self, source: Source) -> Prepared | Unread:
+    def _prepare(self, number: int, source: Source, settings: Settings) -> Prepared | Unread:
+        boxes = None if settings.start_boxes is None else boxes_of(settings.start_boxes, number, source.name)
         try:
             pixels = source.read()
         except (OSError, SyntaxError, ValueError) as error:  # Pillow raises any of these for a broken file
@@ -158,7 +172,10 @@ class Predictor:
             reason = str(error) or type(error).__name__
             logger.warning(f"{source.name} cannot be read: {reason}")
             return Unread(source.name, reason)
-        return Prepared(source, self.as_input(pixels), (pixels.shape[0], pixels.shape[1]))
+        size = pixels.shape[0], pixels.shape[1]
+        parts = windows(size, settings.tiles) if settings.tiles is not None else []
+        tiles = tuple((part, self.as_input(pixels[part.y0 : part.y1, part.x0 : part.x1])) for part in parts)
+        return Prepared(source, self.as_input(pixels), size, tiles, boxes)
 
     def as_input(self, pixels: np.ndarray) -> Tensor:
         """Resize an image as the config's test images are.
@@ -177,20 +194,43 @@ class Predictor:
     def _detect(self, batch: list[Prepared], settings: Settings) -> Iterator[ImageResult]:
         """The results of a batch, in its order."""
         results: dict[int, ImageResult] = {}
+        if settings.tiles is not None or settings.start_boxes is not None:
+            alone = self._tiled if settings.tiles is not None else self._refined
+            return (self._result(prepared, [alone(prepared, settings)], settings) for prepared in batch)
         for group in groups_by_size([each.image for each in batch]):
             chosen = [batch[i] for i in group]
             for i, prepared, draws in zip(group, chosen, self._draws(chosen, settings), strict=True):
                 results[i] = self._result(prepared, draws, settings)
         return iter([results[i] for i in range(len(batch))])
 
+    def _tiled(self, prepared: Prepared, settings: Settings) -> Instances:
+        """The detections of the whole picture and of its tiles, a batch of tiles at a time."""
+        ((whole,),) = self._draws([prepared], settings)
+        found: list[tuple[Window, Instances]] = []
+        tiles = iter(prepared.tiles)
+        while batch := list(islice(tiles, settings.batch)):
+            for group in groups_by_size([image for _, image in batch]):
+                chosen = [Prepared(prepared.source, batch[i][1], batch[i][0].size) for i in group]
+                for i, (of_tile,) in zip(group, self._draws(chosen, settings), strict=True):
+                    found.append((batch[i][0], self._confident(of_tile, settings)))
+        return joined(self._confident(whole, settings), found, self.model.sampler.merge)
+
+    def _refined(self, prepared: Prepared, settings: Settings) -> Instances:
+        """The start boxes of an image, denoised, in their order."""
+        inputs = {"image": prepared.image, "height": prepared.size[0], "width": prepared.size[1]}
+        assert prepared.start_boxes is not None
+        with self._one_at_a_time, torch.no_grad(), self._autocast(), dialled(self.model, settings):
+            return refined(self.model, inputs, prepared.start_boxes)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.model.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
     def _draws(self, batch: list[Prepared], settings: Settings) -> list[list[Instances]]:
         """For each image, the detections of every draw of noise. The images have one size and are encoded once."""
         inputs: list[dict[str, Any]] = [
             {"image": each.image, "height": each.size[0], "width": each.size[1]} for each in batch
         ]
-        kind = self.model.device.type
-        autocast = torch.autocast(kind, dtype=self.dtype, enabled=self.dtype is not None)
-        with self._one_at_a_time, torch.no_grad(), autocast, dialled(self.model, settings):
+        with self._one_at_a_time, torch.no_grad(), self._autocast(), dialled(self.model, settings):
             images = self.model.preprocess(inputs)
             encoded = self.model.encode(images)
             draws = []
@@ -202,7 +242,8 @@ class Predictor:
     def _result(self, prepared: Prepared, draws: list[Instances], settings: Settings) -> ImageResult:
         first, *others = (each.to("cpu") for each in draws)
         agreement = agreement_of(first, others) if others else None
-        keep = first.scores >= self.thresholds(settings.threshold)[first.pred_classes]
+        # A person who gives boxes wants all of them back, in their order.
+        keep = self._is_confident(first, settings) if settings.start_boxes is None else slice(None)
         kept = first[keep]
         labels = kept.pred_classes.numpy()
         masks = kept.pred_masks.numpy() if kept.has("pred_masks") else None
@@ -218,6 +259,13 @@ class Predictor:
             agreement=None if agreement is None else agreement[keep].numpy(),
             read=prepared.source.read,
         )
+
+    def _is_confident(self, found: Instances, settings: Settings) -> Tensor:
+        thresholds = self.thresholds(settings.threshold).to(found.scores.device)
+        return found.scores >= thresholds[found.pred_classes]
+
+    def _confident(self, found: Instances, settings: Settings) -> Instances:
+        return found[self._is_confident(found, settings)]
 
     def thresholds(self, threshold: float | None) -> Tensor:
         """The score (K,) from which a detection of each class counts: `threshold`, or those that the model knows."""

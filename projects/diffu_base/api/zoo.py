@@ -66,7 +66,24 @@ WEIGHTS = {
 }
 # Of one image of 800 x 1333 pixels, by tools/analyze_model.py: DETR's diffusion models with 3 evaluations, all others
 # with 1. A multiply-add counts once.
-GFLOPS: dict[str, float] = {}
+GFLOPS: dict[str, float] = {
+    "diffu_align_detr/baseline-aligndetr-r101-4scales-12ep": 368,
+    "diffu_align_detr/baseline-aligndetr-r50-4scales-24ep": 289,
+    "diffu_align_detr/coco-r101-4scales-12ep": 393,
+    "diffu_align_detr/coco-r50-4scales-24ep": 313,
+    "diffu_detr/baseline-deformable-detr-r50-4scales-50ep": 208,
+    "diffu_detr/coco-r50-4scales-50ep": 212,
+    "diffu_dino/dino-resnet/baseline-dino-lvis-r101-4scales-12ep": 375,
+    "diffu_dino/dino-resnet/baseline-dino-lvis-r50-4scales-12ep": 295,
+    "diffu_dino/dino-resnet/baseline-dino-r101-4scales-12ep": 368,
+    "diffu_dino/dino-resnet/baseline-dino-r50-4scales-12ep": 289,
+    "diffu_dino/dino-resnet/baseline-dino-r50-4scales-36ep": 289,
+    "diffu_dino/dino-resnet/baseline-dino-v3det-r50-4scales-24ep": 366,
+    "diffu_dino/dino-resnet/coco-r101-4scales-12ep": 393,
+    "diffu_dino/dino-resnet/coco-r50-4scales-50ep": 313,
+    "diffu_dino/dino-resnet/lvis-r101-4scales-12ep": 400,
+    "diffu_dino/dino-resnet/lvis-r50-4scales-12ep": 320,
+}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draws", type=int, default=1, metavar="N", help="draws of noise; more than one measure how well they agree"
     )
+    parser.add_argument("--tiles", type=int, metavar="N", help="cut big pictures into squares of N pixels")
     parser.add_argument("--batch", type=int, default=4, metavar="N", help="images at a time, default 4")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:0, ...; default auto")
     parser.add_argument("--dtype", default="float32", help="float32, bfloat16 or float16; default float32")
@@ -44,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     from projects.diffu_base.api.write import ResultWriter
 
     predictor = from_pretrained(args.model, device=args.device, dtype=args.dtype)
-    settings = {name: getattr(args, name) for name in ("steps", "boxes", "threshold", "seed", "draws", "batch")}
+    settings = {
+        name: getattr(args, name) for name in ("steps", "boxes", "threshold", "seed", "draws", "batch", "tiles")
+    }
     start = time.perf_counter()
     writer = ResultWriter(args.output, pictures=not args.no_pictures)
     for result in predictor.stream(args.images, **settings):

@@ -151,3 +151,24 @@ def test_half_precision_runs_by_autocast(folders, dtype):
     half = detector.predict(WIDE, threshold=0.0)[0]
     assert detector.model.pixel_mean.dtype == torch.float32
     assert not np.array_equal(half.scores, exact.scores) and abs(half.scores.max() - exact.scores.max()) < 0.1
+
+
+@pytest.mark.parametrize("kind", [DIFFU_DINO, DIFFUSION_INST], ids=["DiffuDINO", "DiffusionInst"])
+def test_start_boxes_come_back_in_their_order_and_number(folders, kind):
+    detector = from_pretrained(folders[kind], device="cpu")
+    boxes = RNG.uniform(0, 40, (30, 4)).astype(np.float32)
+    boxes[:, 2:] += boxes[:, :2]
+    sampler, number = detector.model.sampler, detector.model.num_boxes
+    first, empty = detector.predict([WIDE, TALL], start_boxes=[boxes, []], threshold=0.9)
+    assert len(first) == 30 and len(empty) == 0 and first.boxes.shape == (30, 4)
+    few = detector.predict(WIDE, start_boxes=boxes[:3])[0]
+    assert few.boxes.shape == (3, 4) and (few.boxes[:, 2] <= 90).all() and few.class_names[0] in detector.class_names
+    assert detector.model.sampler is sampler and detector.model.num_boxes == number
+
+
+def test_tiles_add_detections_of_parts_in_the_coordinates_of_the_picture(detector):
+    sizes = []
+    detector.model.backbone.register_forward_hook(lambda module, args, output: sizes.append(tuple(args[0].shape)))
+    result = detector.predict(WIDE, tiles=48, threshold=0.0, boxes=12)[0]
+    assert sum(shape[0] for shape in sizes) == 1 + 2 * 3  # the picture, and its tiles
+    assert result.size == (60, 90) and (result.boxes[:, [0, 2]] <= 90).all() and result.boxes[:, 0].max() > 48
