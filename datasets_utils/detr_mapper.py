@@ -13,6 +13,8 @@ from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMa
 from detectron2.structures.masks import polygons_to_bitmask
 from pycocotools import mask as mask_utils
 
+from .pixels import read_image
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,7 +29,7 @@ class DetrDatasetMapper:
             None means that all images take the first.
         is_train: whether to return the annotations as "instances". If False, they are dropped.
         mask_on: whether the instances have masks (`gt_masks`).
-        img_format: the order of the channels, such as "RGB", for `detectron2.data.detection_utils.read_image`.
+        img_format: the order of the channels, "RGB" or "BGR".
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class DetrDatasetMapper:
         JPEG file to the same pixels, but is not faster by enough to be worth a second way of reading.
         """
         try:
-            image = utils.read_image(dataset_dict["file_name"], format=self.img_format)
+            image = read_image(dataset_dict["file_name"], self.img_format)
             utils.check_image_size(dataset_dict, image)
         # Pillow raises any of these for a broken file, and most messages do not name the file.
         except (OSError, SyntaxError, ValueError) as error:

@@ -1,13 +1,34 @@
 """Turns pixels of any kind into RGB with 8 bits a channel, which is what models take."""
 
 import logging
+import os
 
 import numpy as np
+from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageOps
 
 logger = logging.getLogger(__name__)
 
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits of a pixel's value that cameras and file formats have
+
+
+def read_image(path: str | os.PathLike, channels: str = "RGB") -> np.ndarray:
+    """Read an image file as training, evaluation and prediction see it.
+
+    Args:
+        path: a path, or an address that detectron2 knows.
+        channels: "RGB" or "BGR".
+
+    Returns:
+        (H, W, 3) uint8, see `rgb_of`.
+
+    Raises:
+        ValueError: see `rgb_of`.
+        OSError: the file is no image, damaged or not there.
+    """
+    with PathManager.open(os.fspath(path), "rb") as file, Image.open(file) as image:
+        pixels = rgb_of(image, os.fspath(path))
+    return pixels if channels == "RGB" else pixels[..., ::-1]
 
 
 def rgb_of(image: Image.Image, name: str = "the image") -> np.ndarray:

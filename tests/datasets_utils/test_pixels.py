@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets_utils.pixels import eight_bits, rgb_of
+from datasets_utils import DetrDatasetMapper
+from datasets_utils.pixels import eight_bits, read_image, rgb_of
 
 GREY = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
 
@@ -92,3 +93,20 @@ def test_floats_of_0_to_1_are_scaled_with_a_warning(caplog):
 def test_other_values_are_refused_by_name(values, message):
     with pytest.raises(ValueError, match=message.replace("..", r"\.\.")):
         eight_bits(values, "x")
+
+
+@pytest.mark.parametrize("kind", ["grey8.png", "grey16.png", "grey16.tif", "float.tif"])
+def test_training_sees_pictures_of_16_bits_and_floats_as_they_are(tmp_path, kind):
+    values = {"grey8": GREY, "grey16": GREY.astype(np.uint16) * 257, "float": GREY.astype(np.float32) / 255}
+    Image.fromarray(values[kind.partition(".")[0]]).save(tmp_path / kind)
+    mapper = DetrDatasetMapper([], None, is_train=False)
+    pixels = mapper({"file_name": str(tmp_path / kind), "image_id": 1})["image"].numpy()
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels.astype(int), np.stack([GREY] * 3), atol=1)
+
+
+def test_a_file_is_read_in_either_order_of_channels(tmp_path):
+    colors = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    Image.fromarray(colors).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), colors)
+    np.testing.assert_array_equal(read_image(str(tmp_path / "a.png"), "BGR"), colors[..., ::-1])

@@ -57,6 +57,17 @@ class ImageResult:
         masks = [mask_utils.decode(lengths) for lengths in self.run_lengths]
         return np.stack(masks).astype(bool) if masks else np.zeros((0, *self.size), dtype=bool)
 
+    @property
+    def uncertainty(self) -> float:
+        """In [0, 1]: how little the draws of noise agree, on average over the detections; 0 without detections.
+
+        Raises:
+            ValueError: there was one draw.
+        """
+        if self.agreement is None:
+            raise ValueError("uncertainty needs several draws: predict(..., draws=5)")
+        return float(1 - self.agreement.mean()) if len(self) else 0.0
+
     def rows(self) -> list[dict[str, Any]]:
         """A row for each detection, by `COLUMNS`, and `agreement` where there were several draws."""
         rows = []
@@ -145,6 +156,14 @@ class Results(Sequence[ImageResult]):
             name, reason = next(iter(self.unread.items()))
             count = f"none of {len(self.unread)} images can be read; " if len(self.unread) > 1 else ""
             raise ValueError(f"{count}{name}: {reason}")
+
+    def least_certain_first(self) -> "Results":
+        """The results by `ImageResult.uncertainty`, largest first: the images whose labels would teach the model most.
+
+        Raises:
+            ValueError: there was one draw.
+        """
+        return Results(sorted(self, key=lambda image: image.uncertainty, reverse=True), self.unread)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row for each detection, see `ImageResult.rows`: `pandas.DataFrame(results.rows())` is a table."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pycocotools.mask as mask_utils
@@ -94,6 +95,17 @@ def test_a_picture_takes_boxes_that_reach_beyond_the_image_or_are_no_boxes():
 
 def test_a_line_counts_what_is_found():
     assert str(result()) == "a/b.jpg: 1 cup, 1 ball" and str(nothing()) == "c.jpg: nothing"
+
+
+def test_images_that_the_draws_disagree_about_come_first():
+    sure, unsure = result("sure", agreement=True), result("unsure", agreement=True)
+    unsure.agreement[:] = [0.25, 0.0]
+    empty = replace(nothing(), agreement=np.zeros(0, np.float32))
+    assert unsure.uncertainty == pytest.approx(0.875) and empty.uncertainty == 0
+    ranked = Results([empty, sure, unsure]).least_certain_first()
+    assert [each.name for each in ranked] == ["unsure", "sure", "c.jpg"]
+    with pytest.raises(ValueError, match="uncertainty needs several draws"):
+        Results([result()]).least_certain_first()
 
 
 def test_results_are_a_sequence():

@@ -10,6 +10,7 @@ from PIL import Image
 
 from projects.diffu_base.cli import main
 from tests.support.model_folders import write_small_folder
+from tools.predict import main as tool
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def test_predict_writes_results_a_table_and_pictures_and_prints_a_line_for_each_
 
 def test_predict_can_leave_the_pictures_out(folder, photos):
     options = ("--no-pictures", "--device", "cpu", "--boxes", "5")
-    assert main(("predict", "photos/ü.png", "--model", str(folder), "--output", "out", *options)) == 0
+    assert tool(("photos/ü.png", "--model", str(folder), "--output", "out", *options)) == 0
     assert sorted(path.name for path in (photos / "out").iterdir()) == ["detections.csv", "detections.json"]
 
 
