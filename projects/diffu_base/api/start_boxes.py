@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
+from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import LastPass
 from layers_diffu_detr.ldm.passes import DenoisingPass, QueryBoxes
@@ -121,12 +122,13 @@ def refined(model: Detector, inputs: dict[str, Any], boxes: np.ndarray) -> Insta
     scale = torch.tensor([width, height, width, height], dtype=torch.float32, device=model.device)
     start = box_xyxy_to_cxcywh(torch.from_numpy(boxes).to(model.device) / scale)
     model.num_boxes = max(model.num_boxes, len(boxes))
-    sampler = copy.copy(model.sampler)
+    sampler: Any = copy.copy(model.sampler)
     steps = sampler.num_steps
     first = max(int(START * model.diffusion.num_timesteps), steps)
     sampler.start, sampler.renewal, sampler.stop, sampler.ensemble = GivenStart(start), None, None, LastPass()
     sampler.times = [first - first * step // steps for step in range(steps)]
-    recorder = model.sampler = Recorder(sampler)
+    recorder = Recorder(sampler)
+    model.sampler = cast(Sampler, recorder)
     images = model.preprocess([inputs])
     model.detect(model.encode(images), images, [inputs])
     last = recorder.passes[-1].prediction
