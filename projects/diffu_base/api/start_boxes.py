@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
-from layers_diffu_detr.ldm.ddim import Sampler
+from layers_diffu_detr.ldm.ddim import DDIMUpdate, Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import LastPass
 from layers_diffu_detr.ldm.passes import DenoisingPass, QueryBoxes
@@ -125,7 +125,9 @@ def refined(model: Detector, inputs: dict[str, Any], boxes: np.ndarray) -> Insta
     sampler: Any = copy.copy(model.sampler)
     steps = sampler.num_steps
     first = max(int(START * model.diffusion.num_timesteps), steps)
-    sampler.start, sampler.renewal, sampler.stop, sampler.ensemble = GivenStart(start), None, None, LastPass()
+    # Every pass goes on from the one before it, which the released update does not do for boxes that are nearly right.
+    sampler.start, sampler.update, sampler.ensemble = GivenStart(start), DDIMUpdate(), LastPass()
+    sampler.renewal = sampler.stop = None
     sampler.times = [first - first * step // steps for step in range(steps)]
     recorder = Recorder(sampler)
     model.sampler = cast(Sampler, recorder)
