@@ -44,8 +44,8 @@ class BoxVoting:
     """NMS whose remaining detections are moved by those that they stand for (Gidaris & Komodakis 2015).
 
     The voters of a remaining detection are the detections of its class that overlap it. Its box becomes their mean,
-    weighted by their scores, and its score the mean of the greatest and the average score of the voters: an object that
-    every pass finds scores higher than one that a single pass finds.
+    weighted by their scores. Its score stays: to average the scores of the voters costs AP, since an object has many
+    voters with low scores beside the best.
 
     Args:
         iou_threshold: of NMS, see `ClassWiseNMS`.
@@ -68,12 +68,10 @@ class BoxVoting:
             return detections
         kept = self.nms(detections, num_passes)
         votes = (_overlaps(kept, detections) > self.vote_iou_threshold) * detections.scores  # (M, N)
-        total, voters = votes.sum(1), (votes > 0).sum(1)
-        voted = voters > 0  # a detection votes for itself, unless its box has no area
-        total = total.where(voted, 1.0)
-        scores = torch.where(voted, (votes.amax(1) + total / voters) / 2, kept.scores)
-        boxes = torch.where(voted[:, None], votes @ detections.boxes_xyxy / total[:, None], kept.boxes_xyxy)
-        return kept.with_boxes(boxes, scores)
+        total = votes.sum(1, keepdim=True)
+        voted = total > 0  # a detection votes for itself, unless its box has no area
+        boxes = torch.where(voted, votes @ detections.boxes_xyxy / total.where(voted, 1.0), kept.boxes_xyxy)
+        return kept.with_boxes(boxes, kept.scores)
 
 
 def _overlaps(a: Detections, b: Detections | None = None) -> Tensor:

@@ -46,11 +46,11 @@ def test_soft_nms_takes_the_best_of_what_is_left_with_the_lowered_scores():
     assert_close(merged.scores, torch.tensor([0.9, by_first[0] * math.exp(-(0.45**2) / 0.5), by_first[1]]))
 
 
-def test_voters_move_the_box_and_share_the_score():
+def test_voters_move_the_box_and_leave_the_score():
     found = detections([LEFT, NEAR_LEFT, NEAR_LEFT, RIGHT], [0.6, 0.3, 0.9, 0.7], [1, 1, 2, 1])
     merged = BoxVoting(0.65, 0.8, min_passes=1)(found, 1).best(10)
     assert merged.classes.tolist() == [2, 1, 1]
-    assert_close(merged.scores, torch.tensor([0.9, 0.7, (0.6 + 0.45) / 2]))
+    assert_close(merged.scores, torch.tensor([0.9, 0.7, 0.6]))
     assert_close(merged.boxes_xyxy[2], torch.tensor([0.0, 0.0, 0.5, (0.6 * 1.0 + 0.3 * 0.9) / 0.9]))
     assert merged.filters[2].tolist() == found.filters[0].tolist()
 
@@ -81,8 +81,9 @@ def test_tiny_boxes_vote_as_large_ones_do():
 
 def test_passes_are_pooled_before_they_vote():
     passes = [detections([box], [score], [1]) for box, score in ((LEFT, 0.8), (NEAR_LEFT, 0.4), (LEFT, 0.6))]
-    (only,) = [merge_passes(passes, BoxVoting(), top_k=5)]
-    assert_close(only.scores, torch.tensor([(0.8 + 0.6) / 2]))
+    only = merge_passes(passes, BoxVoting(), top_k=5)
+    assert_close(only.scores, torch.tensor([0.8]))
+    assert_close(only.boxes_xyxy, torch.tensor([[0.0, 0.0, 0.5, (0.8 + 0.4 * 0.9 + 0.6) / 1.8]]))
 
 
 @pytest.mark.parametrize(

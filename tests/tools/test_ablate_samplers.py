@@ -40,13 +40,13 @@ def test_rows_of_one_evaluation(samplers):
         assert (sampler.merge is None) == name.endswith("no NMS")
         assert sampler.merge is None or (sampler.merge.iou_threshold, sampler.merge.min_passes) == (0.8, 1)
     distinct = one["1 evaluation, distinct start, no NMS"]
-    assert type(distinct.start) is DistinctProposalStart and distinct.time_pairs(100) == [(33, 0)]
+    assert type(distinct.start) is DistinctProposalStart and distinct.time_pairs(100) == [(66, 0)]
     assert type(one["1 evaluation, all proposals, NMS"].start) is ProposalStart
 
 
 def test_rows_of_chains(samplers):
     chains = {name: sampler for name, sampler in samplers.items() if "distinct renewal" in name and "start" in name}
-    assert len(chains) == 17
+    assert len(chains) == 24
     for name, sampler in chains.items():
         assert isinstance(sampler.renewal, DistinctRenewal)
         assert type(sampler.update) is DDIMUpdate
@@ -54,7 +54,9 @@ def test_rows_of_chains(samplers):
         assert type(sampler.start) is expected
         assert isinstance(sampler.ensemble, LastPass) == ("last pass only" in name)
         assert isinstance(sampler.merge, BoxVoting) == ("box voting" in name)
-        assert sampler.time_pairs(100)[:2] in ([(33, 10), (10, 0)], [(33, 10), (10, 5)])
+        assert isinstance(sampler.merge, SoftNMS) == ("soft-NMS" in name)
+        two = [(33, 10), (10, 0)] if "later" in name else [(66, 33), (33, 0)]
+        assert sampler.time_pairs(100) == (two if name[0] == "2" else [(66, 33), (33, 10), (10, 0)])
         assert isinstance(sampler.stop, NothingNew) == name.startswith("up to")
 
 

@@ -210,7 +210,7 @@ class SoftNMSOptions(Options):
 
 @explains("layers_diffu_detr.merging.BoxVoting")
 class BoxVotingOptions(Options):
-    """NMS, after which each detection gets the mean box and a mean score of those around it."""
+    """NMS, after which the box of each detection is the mean of those around it, weighted by their scores."""
 
     iou_threshold: float = _threshold(0.65, "Of two detections whose boxes have a greater IoU, NMS keeps one.")
     vote_iou_threshold: float = _threshold(0.8, "Detections with a greater IoU with the kept one are averaged.")
