@@ -11,7 +11,7 @@ from projects.diffu_base.config.overrides import apply_overrides, quoted
 RUN = "common/train"
 OWN_DATA = "diffu_dino/custom-r50-4scales"
 SPELLINGS = [
-    "runs (1)", "a,b", "a=b", "a = b", "[a]", "[a", "a]", "{a}", "{a: b}", "{a", "#1", "a#b", "a~b", "~nobody/x",
+    "runs (1)", "a,b", "a=b", "a = b", "[a]", "[a", "a]", "{a}", "{a: b}", "{a", "#1", "a#b", "a~b", "~no_one_here/x",
     "it's", 'a"b', "'a'b", "größe/日本", "e\u0301", "a b", " a", "a ", "a\tb", "a:b", "a;b", "a&b", "a|b", "a*?", "a$b",
     "$HOME", "a%20b", "a!b", "a@b", "+a", "-a", "--a", "a\\b", "a\\", "\\'", "3", "1e3", "true", "null", "nan", "",
     "range(1,3)", "glob(*)", "int(3)", "a,(b)=[c]{d}#e~f'g\"h ü",

@@ -46,12 +46,12 @@ def test_a_config_is_described_line_by_line():
     assert [line[:2] for line in columns] == [
         ["model = LayerNorm", "object"],
         ["model.normalized_shape = 10 (${..num_classes})", "integer ≥ 1 or list of integers ≥ 1"],
-        ["model.eps = 0.1", "number ≥ 0"],
-        ["num_classes = 10", "integer ≥ 1 or null"],
-        ["dataloader.train = Identity", "object or null"],
+        ["model.eps = 0.1", "number ≥ 0 (default 1e-05)"],
+        ["num_classes = 10", "integer ≥ 1 or null (default null)"],
+        ["dataloader.train = Identity", "object or null (default null)"],
         ["dataloader.train.speed = 3"],  # what a class of one's own takes is not explained
-        ["dataloader.test = null", "object or null"],
-        ["train.amp.dtype = float16", "one of bfloat16, float16"],
+        ["dataloader.test = null", "object or null (default null)"],
+        ["train.amp.dtype = float16", "one of bfloat16, float16 (default bfloat16)"],
         ['train.note = ""'],
     ]
     assert columns[2][2] == EXPLAINED["torch.nn.modules.normalization.LayerNorm"].model_fields["eps"].description
