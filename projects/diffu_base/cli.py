@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from .commands import export, install_detectron2, pack, predict, train_own, view, zoo
+from .commands import export, install_detectron2, pack, predict, reproduce, train_own, view, zoo
 from .commands.errors import exit_status
 from .commands.options import OneLineParser, add_replay_option, add_run_options, add_traceback_option
 from .version import __version__
@@ -190,6 +190,12 @@ COMMANDS = {
     "pack": Command("make a model folder of a checkpoint", pack.DESCRIPTION, pack.add_arguments, pack.run),
     "export": Command("write a model for other runtimes", export.DESCRIPTION, export.add_arguments, export.run),
     "zoo": Command("list the models with published results", zoo.DESCRIPTION, zoo.add_arguments, zoo.run),
+    "reproduce": Command(
+        "set a paper's table beside measured figures",
+        reproduce.DESCRIPTION,
+        reproduce.add_arguments,
+        reproduce.run,
+    ),
     "version": Command("print the version", VERSION, lambda parser: None, _version),
     "install-detectron2": Command(
         "install detectron2, which PyPI does not have",

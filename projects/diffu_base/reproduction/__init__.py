@@ -1,0 +1,1 @@
+"""The papers' tables, beside what checkpoints reach here."""
