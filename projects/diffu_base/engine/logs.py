@@ -22,9 +22,13 @@ def set_up_logs(output_dir: str, packages: Sequence[str]) -> None:
     loggers += [setup_logger(output_dir, distributed_rank=rank)]
     loggers += [setup_logger(output_dir, distributed_rank=rank, name=package) for package in packages]
     for handler in {handler for logger in loggers for handler in logger.handlers}:
-        is_terminal = isinstance(handler, logging.StreamHandler) and handler.stream.isatty()
-        if not is_terminal and not isinstance(handler.formatter, _Uncoloured):
+        if not _writes_to_a_terminal(handler) and not isinstance(handler.formatter, _Uncoloured):
             handler.setFormatter(_Uncoloured(handler.formatter or logging.Formatter()))
+
+
+def _writes_to_a_terminal(handler: logging.Handler) -> bool:
+    stream = getattr(handler, "stream", None)
+    return stream is not None and not stream.closed and stream.isatty()
 
 
 class _Uncoloured(logging.Formatter):
