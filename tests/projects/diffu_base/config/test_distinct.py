@@ -12,7 +12,8 @@ from tests.support.config_trees import slots_that_differ
 from tests.support.tiny_models import tiny_config
 
 SLOTS = {"transformer.tgt_embed", "sampler.start", "sampler.merge"}
-OF_DIFFUSION = {f"sampler.{key}" for key in ("num_steps", "times", "last_time", "renewal")} | {"diffused_queries"}
+CHAIN = {f"sampler.{key}" for key in ("num_steps", "times", "last_time", "renewal", "ensemble")}
+OF_DIFFUSION = CHAIN | {"diffused_queries"}
 FAMILIES = {
     "dino_r50": SLOTS - {"sampler.merge"},
     "deformable_detr_r50": {"sampler.start"},
