@@ -23,26 +23,23 @@ _BASELINE_MARKERS = "sD^vPX"
 def plot_costs(models: Models, path: Path) -> None:
     """Draw each row of a diffusion model as a point, and the rows of the baselines that follow it.
 
-    The rows that no cheaper row equals are joined and named; the others are grey.
+    The rows that no cheaper row equals are joined, numbered and named; the others are grey. Rows far below all of these
+    are left out.
     """
     panels = panels_of(models)
-    size = (13, 0.8 + 4.6 * len(panels))
-    figure, axes = plt.subplots(len(panels), len(COSTS), figsize=size, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        len(panels), len(COSTS), figsize=(13, 0.8 + 6.4 * len(panels)), squeeze=False, layout="constrained"
+    )
     for row_of_axes, (model, baselines) in zip(axes, panels, strict=True):
         for panel, cost in zip(row_of_axes, COSTS, strict=True):
-            _draw(panel, points(models[model]["rows"], cost))
-            own = [
-                (f"{each}, {name}", *point) for each in baselines for name, *point in points(models[each]["rows"], cost)
+            found = points(models[model]["rows"], cost)
+            compared = [
+                (f"{each}, {name}", *at) for each in baselines for name, *at in points(models[each]["rows"], cost)
             ]
-            for i, (name, x, y) in enumerate(own):
-                marker = _BASELINE_MARKERS[i % len(_BASELINE_MARKERS)]
-                panel.plot(x, y, marker, color="tab:red", label=name, mfc="none" if i % 2 else "tab:red", ms=7)
+            _draw(panel, found, compared)
             panel.set_title(model, fontsize=11)
             panel.set_xlabel(cost)
             panel.set_ylabel("AP")
-            panel.grid(alpha=0.3)
-            if own:
-                panel.legend(fontsize=7, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -67,10 +64,18 @@ def front(found: list[tuple[str, float, float]]) -> list[tuple[str, float, float
     return best
 
 
-def _draw(panel: Axes, found: list[tuple[str, float, float]]) -> None:
+def _draw(panel: Axes, found: list[tuple[str, float, float]], compared: list[tuple[str, float, float]]) -> None:
     panel.plot([x for _, x, _ in found], [y for *_, y in found], "o", color="0.7", ms=5)
     best = front(found)
-    panel.step([x for _, x, _ in best], [y for *_, y in best], "-o", where="post", color="tab:blue", ms=6, lw=1)
-    for name, x, y in best:
-        panel.annotate(name, (x, y), xytext=(4, 5), textcoords="offset points", fontsize=7, color="tab:blue")
-    panel.margins(x=0.15, y=0.1)
+    panel.step([x for _, x, _ in best], [y for *_, y in best], where="post", color="tab:blue", lw=1)
+    for i, (name, x, y) in enumerate(best, start=1):
+        panel.plot(x, y, "o", color="tab:blue", ms=6, label=f"{i}: {name}, {y:.1f}")
+        panel.annotate(str(i), (x, y), xytext=(-3, 6), textcoords="offset points", fontsize=8, color="tab:blue")
+    for i, (name, x, y) in enumerate(compared):
+        marker, inside = _BASELINE_MARKERS[i // 2 % len(_BASELINE_MARKERS)], "tab:red" if i % 2 else "none"
+        panel.plot(x, y, marker, color="tab:red", mfc=inside, ms=7, ls="", label=f"{name}, {y:.1f}")
+    if shown := [y for *_, y in (*best, *compared)]:
+        panel.set_ylim(min(shown) - 2, max(shown) + 2)
+    panel.grid(alpha=0.3)
+    if best or compared:
+        panel.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
