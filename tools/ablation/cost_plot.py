@@ -34,7 +34,7 @@ def plot_costs(models: Models, path: Path) -> None:
         for panel, cost in zip(row_of_axes, COSTS, strict=True):
             found = points(models[model]["rows"], cost)
             compared = [
-                (f"{each}, {name}", *at) for each in baselines for name, *at in points(models[each]["rows"], cost)
+                (f"{each}, {name}", x, y) for each in baselines for name, x, y in points(models[each]["rows"], cost)
             ]
             _draw(panel, found, compared)
             panel.set_title(model, fontsize=11)
