@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from layers_diffu_detr.checkpoint import has_averages, load_weights
 from projects.diffu_base.config.files import config_name, get_config
 from projects.diffu_base.config.options.train import TrainOptions
+from projects.diffu_base.config.renames import update_names
 from projects.diffu_base.engine.build import build_model
 from projects.diffu_base.modeling.detector import Detector
 
@@ -120,6 +121,7 @@ def load_checkpoint(
 def _from_folder(folder: Path, device: str) -> Predictor:
     info = ModelInfo.read(folder)
     cfg = LazyConfig.load(str(folder / CONFIG_FILE))  # the Hub's cache links to files of other names
+    update_names(cfg)
     model = load_model(cfg, folder / WEIGHTS_FILE, device)
     if model.num_classes != len(info.classes):
         raise ValueError(f"{folder}: model.json names {len(info.classes)} classes; the model has {model.num_classes}")

@@ -10,6 +10,7 @@ from detectron2.config import LazyConfig
 from omegaconf import DictConfig
 
 from .overrides import apply_overrides
+from .renames import update_names
 
 _BASE = Path(__file__).resolve().parents[1]  # projects/diffu_base
 _PROJECTS = _BASE.parent
@@ -45,6 +46,8 @@ def get_config(name: str, *overrides: str) -> DictConfig:
         raise ValueError(_problem_of_file(error, path)) from error
     finally:
         builtins.__import__ = original_import  # LazyConfig leaves its own there if the file raises
+    if path.suffix != ".py":  # saved by a run, perhaps of an older version
+        update_names(cfg)
     return apply_overrides(cfg, overrides)
 
 
