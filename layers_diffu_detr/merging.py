@@ -1,5 +1,6 @@
 """Ways to merge detections that use more of them than NMS does. Objects for a sampler's slot `merge`."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
@@ -30,14 +31,16 @@ class SoftNMS:
         """All `detections`, which come from `num_passes` passes, with their new scores."""
         if num_passes < self.min_passes:
             return detections
-        decay = torch.exp(-(_overlaps(detections) ** 2) / self.sigma)
-        scores = detections.scores.clone()
-        left = torch.ones_like(scores, dtype=torch.bool)
-        for _ in range(len(scores)):
-            best = scores.masked_fill(~left, -1.0).argmax()
-            left[best] = False
-            scores = torch.where(left, scores * decay[best], scores)
-        return detections.with_boxes(detections.boxes_xyxy, scores)
+        # On the host in NumPy: the loop has a step for each detection, and tensors take several times as long for it.
+        decay = torch.exp(-(_overlaps(detections) ** 2) / self.sigma).cpu().numpy()
+        left = detections.scores.cpu().numpy().copy()
+        scores = left.copy()
+        for _ in range(len(left)):
+            best = left.argmax()
+            scores[best] = left[best]
+            left[best] = -1.0  # taken: below all scores
+            np.multiply(left, decay[best], out=left, where=left > 0)
+        return detections.with_boxes(detections.boxes_xyxy, torch.from_numpy(scores).to(detections.scores.device))
 
 
 class BoxVoting:

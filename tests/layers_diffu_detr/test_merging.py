@@ -46,6 +46,12 @@ def test_soft_nms_takes_the_best_of_what_is_left_with_the_lowered_scores():
     assert_close(merged.scores, torch.tensor([0.9, by_first[0] * math.exp(-(0.45**2) / 0.5), by_first[1]]))
 
 
+def test_soft_nms_takes_each_of_many_equal_detections_once():
+    found = detections([LEFT] * 200, [0.5] * 200, [0] * 200)
+    scores = SoftNMS(sigma=0.01)(found, 2).scores
+    assert scores.max() == 0.5 and (scores > 1e-9).sum() == 1 and (scores >= 0).all()
+
+
 def test_voters_move_the_box_and_leave_the_score():
     found = detections([LEFT, NEAR_LEFT, NEAR_LEFT, RIGHT], [0.6, 0.3, 0.9, 0.7], [1, 1, 2, 1])
     merged = BoxVoting(0.65, 0.8, min_passes=1)(found, 1).best(10)
