@@ -1,5 +1,5 @@
 #!/bin/bash
-# The recipes of docs/research_log.md that were screened: the decoder alone, on a trained DiffuDINO's encoder.
+# Recipes to screen for docs/research_log.md: the decoder alone, on a trained DiffuDINO's encoder.
 #   docs/research/screen.sh CHECKPOINT DIR [SEED]
 # CHECKPOINT is the demo's model_final.pth (make demo). Each recipe takes a minute or two on a CPU core.
 set -eu

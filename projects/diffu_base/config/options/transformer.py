@@ -41,7 +41,8 @@ class TransformerOptions(Options):
     self_conditioning: Part | None = Field(
         None,
         description="Gives a pass what the queries were at the end of the one before: `StateAsContent` or "
-        "`StateAddedToContent`; null: nothing. Training needs `RolledOutQueries` for it.",
+        "`StateAddedToContent`; null: nothing. Training needs further passes for it: `model.refinement_times` or "
+        "`RolledOutQueries`.",
     )
 
     @model_validator(mode="after")
