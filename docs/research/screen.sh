@@ -28,7 +28,7 @@ screen 'box noise 0.2' digits-distinct '1' \
 screen 'image noise' digits-distinct '1' "$starts.noise={_target_: $ldm.box_noise.ImageNoise}"
 screen 'rolled out' digits-distinct '1 2' "$starts=null" "$starts=$rollout" $two_passes
 screen 'rolled out, state as content' digits-distinct '1 2' "$starts=null" "$starts=$rollout" $two_passes \
-    model.transformer.self_conditioning={_target_: layers_diffu_detr.content.StateAsContent}
+    'model.transformer.self_conditioning={_target_: layers_diffu_detr.content.StateAsContent}'
 screen 'rolled out, state added' digits-distinct '1 2' "$starts=null" "$starts=$rollout" $two_passes \
     'model.transformer.self_conditioning={_target_: layers_diffu_detr.content.StateAddedToContent, embed_dim: "${...embed_dim}"}'
 screen 'sampled content' digits-distinct '1' \
