@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from .box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh, inverse_sigmoid
-from .ldm.diffusion import GaussianDiffusion
-from .ldm.passes import Denoise, QueryBoxes
+from .ldm.passes import QueryBoxes
 from .targets import Target, at_most, pad_targets
+from .training_batch import TrainingBatch
 
 Filler = Callable[[tuple[int, ...], torch.device], Tensor]
 
@@ -157,28 +157,14 @@ class DiffusedQueries:
         self.filler = filler
 
     @torch.no_grad()
-    def __call__(
-        self,
-        targets: list[Target],
-        num_queries: int,
-        diffusion: GaussianDiffusion,
-        *,
-        proposals: Tensor | None = None,
-        denoise: Denoise | None = None,
-    ) -> tuple[QueryBoxes, Tensor]:
-        """Draw the queries of a batch.
+    def __call__(self, batch: TrainingBatch) -> tuple[QueryBoxes, Tensor]:
+        """See `TrainingStart`. The boxes lie in [0, 1], the times are uniform over 0…T-1.
 
-        Args:
-            targets: per image `labels` (n,) and `boxes` (n, 4). Of more than Q targets, a random subset is used.
-            num_queries: Q.
-            diffusion: adds noise to the boxes.
-            proposals, denoise: not used, see `TrainingStart`.
-
-        Returns:
-            Q boxes in [0, 1], and each image's time (B,) int64, uniform over 0…T-1.
+        Of more than Q targets, an image uses a random subset.
         """
-        x_start = diffusion.boxes_to_signal(self.padded_boxes(targets, num_queries))
-        t = torch.randint(diffusion.num_timesteps, (len(targets),), device=x_start.device)
+        diffusion = batch.diffusion
+        x_start = diffusion.boxes_to_signal(self.padded_boxes(batch.targets, batch.num_queries))
+        t = torch.randint(diffusion.num_timesteps, (len(batch.targets),), device=x_start.device)
         x_t = diffusion.q_sample(x_start, t, diffusion.sample_noise(x_start.shape, x_start.device))
         return QueryBoxes(_shuffled(diffusion.signal_to_boxes(x_t))), t
 

@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,37 +13,11 @@ from torch import Tensor
 from .denoising import DiffusedQueries, Filler
 from .ldm.box_noise import BoxNoise, RelativeNoise
 from .ldm.ddim import DDIMSampler
-from .ldm.diffusion import GaussianDiffusion, NoiseSource
-from .ldm.passes import Denoise, QueryBoxes
+from .ldm.diffusion import NoiseSource
+from .ldm.passes import QueryBoxes
 from .ldm.starts import ProposalStart
 from .targets import Target
-
-
-class TrainingStart(Protocol):
-    """Makes the boxes that the queries of a training step start from."""
-
-    def __call__(
-        self,
-        targets: list[Target],
-        num_queries: int,
-        diffusion: GaussianDiffusion,
-        *,
-        proposals: Tensor | None = None,
-        denoise: Denoise | None = None,
-    ) -> tuple[QueryBoxes, Tensor]:
-        """Draw the queries of a batch.
-
-        Args:
-            targets: per image `labels` (n,) and `boxes` (n, 4).
-            num_queries: Q.
-            diffusion: the forward process.
-            proposals: (B, P, 4) normalized cxcywh, the best first; None for a network without proposals.
-            denoise: the network as the sampler sees it; it computes no gradients.
-
-        Returns:
-            The queries, and each image's time (B,) int64.
-        """
-        ...
+from .training_batch import TrainingBatch, TrainingStart
 
 
 class ProposalQueries:
@@ -68,20 +41,13 @@ class ProposalQueries:
         self.t = t
 
     @torch.no_grad()
-    def __call__(
-        self,
-        targets: list[Target],
-        num_queries: int,
-        diffusion: GaussianDiffusion,
-        *,
-        proposals: Tensor | None = None,
-        denoise: Denoise | None = None,
-    ) -> tuple[QueryBoxes, Tensor]:
+    def __call__(self, batch: TrainingBatch) -> tuple[QueryBoxes, Tensor]:
         """See `TrainingStart`.
 
         Raises:
             ValueError: the network has no proposals, or the diffusion no time `t`.
         """
+        proposals, diffusion = batch.proposals, batch.diffusion
         if proposals is None:
             raise ValueError("model.diffused_queries is ProposalQueries; this model has no proposals to start from")
         if self.t >= diffusion.num_timesteps:
@@ -113,26 +79,18 @@ class RolledOutQueries:
         self.sampler = sampler
 
     @torch.no_grad()
-    def __call__(
-        self,
-        targets: list[Target],
-        num_queries: int,
-        diffusion: GaussianDiffusion,
-        *,
-        proposals: Tensor | None = None,
-        denoise: Denoise | None = None,
-    ) -> tuple[QueryBoxes, Tensor]:
+    def __call__(self, batch: TrainingBatch) -> tuple[QueryBoxes, Tensor]:
         """See `TrainingStart`.
 
         Raises:
             ValueError: the model gives no network.
         """
-        if denoise is None:
+        if batch.denoise is None:
             raise ValueError("model.diffused_queries is RolledOutQueries; this model gives training no network to run")
-        device = diffusion.alphas_cumprod.device
-        draw = NoiseSource(diffusion, (len(targets), num_queries, 4), device)
+        shape = len(batch.targets), batch.num_queries, 4
+        draw = NoiseSource(batch.diffusion, shape, batch.diffusion.alphas_cumprod.device)
         trained = int(torch.randint(self.sampler.num_steps, ()))
-        chain = self.sampler.chain(denoise, diffusion, draw, proposals, passes=[])
+        chain = self.sampler.chain(batch.denoise, batch.diffusion, draw, batch.proposals, passes=[])
         *_, last = islice(chain, trained + 1)  # fewer if the sampler stops before
         return last
 
@@ -159,18 +117,9 @@ class MixedQueries:
         self.starts = list(starts)
         self.weights = torch.tensor(weights)
 
-    def __call__(
-        self,
-        targets: list[Target],
-        num_queries: int,
-        diffusion: GaussianDiffusion,
-        *,
-        proposals: Tensor | None = None,
-        denoise: Denoise | None = None,
-    ) -> tuple[QueryBoxes, Tensor]:
+    def __call__(self, batch: TrainingBatch) -> tuple[QueryBoxes, Tensor]:
         """See `TrainingStart`."""
-        start = self.starts[int(torch.multinomial(self.weights, 1))]
-        return start(targets, num_queries, diffusion, proposals=proposals, denoise=denoise)
+        return self.starts[int(torch.multinomial(self.weights, 1))](batch)
 
 
 class DuplicatedQueries(DiffusedQueries):

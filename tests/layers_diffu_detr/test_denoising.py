@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, inverse_sigmoid
 from layers_diffu_detr.denoising import CentreFiller, ContrastiveDenoising, DiffusedQueries, GaussianFiller, NoisyFiller
 from layers_diffu_detr.targets import at_most, pad_targets
+from layers_diffu_detr.training_batch import TrainingBatch
 
 CLASSES, CHANNELS, QUERIES = 5, 8, 6
 
@@ -167,7 +168,7 @@ class Recorder:
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 30])
 def test_any_number_of_targets_fills_the_queries(count):
     targets = make_targets(count, 3)
-    queries, t = DiffusedQueries(CentreFiller())(targets, 8, Recorder())
+    queries, t = DiffusedQueries(CentreFiller())(TrainingBatch(targets, 8, Recorder()))
     boxes = queries.boxes
     assert boxes.shape == (2, 8, 4) and t.shape == (2,) and t.dtype == torch.int64
     used = rows(boxes[0]) - {(0.5, 0.5, 0.5, 0.5)}
@@ -176,7 +177,7 @@ def test_any_number_of_targets_fills_the_queries(count):
 
 
 def test_all_empty_batch_is_filler_alone():
-    queries, _ = DiffusedQueries(CentreFiller())(make_targets(0, 0), 4, Recorder())
+    queries, _ = DiffusedQueries(CentreFiller())(TrainingBatch(make_targets(0, 0), 4, Recorder()))
     assert_close(queries.boxes, torch.full((2, 4, 4), 0.5))
 
 
@@ -198,14 +199,14 @@ def test_gaussian_filler_has_three_deviations_to_the_border_and_no_empty_boxes()
 def test_targets_are_shuffled_per_image():
     torch.manual_seed(0)
     targets = [make_targets(1)[0]] * 64
-    queries, _ = DiffusedQueries(CentreFiller())(targets, 4, Recorder())
+    queries, _ = DiffusedQueries(CentreFiller())(TrainingBatch(targets, 4, Recorder()))
     place = (queries.boxes - targets[0]["boxes"]).abs().sum(-1).argmin(1)
     assert set(place.tolist()) == {0, 1, 2, 3}
 
 
 def test_times_cover_the_whole_range():
     torch.manual_seed(0)
-    _, t = DiffusedQueries(CentreFiller())(make_targets(*[1] * 2000), 1, Recorder())
+    _, t = DiffusedQueries(CentreFiller())(TrainingBatch(make_targets(*[1] * 2000), 1, Recorder()))
     assert t.min() == 0 and t.max() == 99
 
 

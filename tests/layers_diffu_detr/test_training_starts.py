@@ -13,6 +13,7 @@ from layers_diffu_detr.ldm.passes import PassPrediction
 from layers_diffu_detr.ldm.renewal import FixedRenewal
 from layers_diffu_detr.ldm.schedule import cosine_betas
 from layers_diffu_detr.ldm.starts import DistinctProposalStart, GaussianStart, ProposalStart
+from layers_diffu_detr.training_batch import TrainingBatch
 from layers_diffu_detr.training_starts import DuplicatedQueries, MixedQueries, ProposalQueries, RolledOutQueries
 
 QUERIES, T = 12, 100
@@ -55,7 +56,7 @@ class Network:
 
 def test_queries_are_the_proposals_that_inference_starts_from(diffusion):
     start = DistinctProposalStart(iou_threshold=0.3)
-    queries, t = ProposalQueries(start)(targets(1, 0), QUERIES, diffusion, proposals=proposals())
+    queries, t = ProposalQueries(start)(TrainingBatch(targets(1, 0), QUERIES, diffusion, proposals=proposals()))
     _, expected = start(0, diffusion=diffusion, draw=None, proposals=proposals())
     assert torch.equal(queries.boxes, expected.boxes) and torch.equal(queries.source, expected.source)
     assert queries.source.tolist() == [[0, 2, 3]] * 2 and queries.valid.all()
@@ -63,14 +64,16 @@ def test_queries_are_the_proposals_that_inference_starts_from(diffusion):
 
 
 def test_the_time_of_proposals_can_be_another(diffusion):
-    _, t = ProposalQueries(ProposalStart(), t=20)(targets(1, 0), QUERIES, diffusion, proposals=proposals())
+    _, t = ProposalQueries(ProposalStart(), t=20)(
+        TrainingBatch(targets(1, 0), QUERIES, diffusion, proposals=proposals())
+    )
     assert t.tolist() == [20, 20]
 
 
 def test_noise_moves_proposals_in_units_of_the_box_at_a_time_per_image(diffusion):
     given = proposals(batch=200)
     queries, t = ProposalQueries(ProposalStart(), noise=RelativeNoise(0.5))(
-        targets(*[0] * 200), QUERIES, diffusion, proposals=given
+        TrainingBatch(targets(*[0] * 200), QUERIES, diffusion, proposals=given)
     )
     assert t.min() < 10 and t.max() >= 90  # all times occur
     moved = ((queries.boxes - given)[..., :2] / given[..., 2:]).abs().mean((1, 2))
@@ -84,16 +87,16 @@ def test_the_noise_is_that_of_the_diffusion():
 
     diffusion = GaussianDiffusion(cosine_betas(T), noise=BetaNoise(scale=2.0))
     queries, _ = ProposalQueries(ProposalStart(), noise=ByNoise())(
-        targets(*[0] * 100), QUERIES, diffusion, proposals=proposals(100)
+        TrainingBatch(targets(*[0] * 100), QUERIES, diffusion, proposals=proposals(100))
     )
     assert queries.boxes.abs().max() <= 2 and queries.boxes.abs().max() > 1.8
 
 
 def test_a_network_without_proposals_and_times_that_do_not_exist_are_refused(diffusion):
     with pytest.raises(ValueError, match="ProposalQueries; this model has no proposals"):
-        ProposalQueries(ProposalStart())(targets(1), QUERIES, diffusion)
+        ProposalQueries(ProposalStart())(TrainingBatch(targets(1), QUERIES, diffusion))
     with pytest.raises(ValueError, match="diffused_queries.t is 100; 100 timesteps allow 0 to 99"):
-        ProposalQueries(ProposalStart(), t=100)(targets(1), QUERIES, diffusion, proposals=proposals(1))
+        ProposalQueries(ProposalStart(), t=100)(TrainingBatch(targets(1), QUERIES, diffusion, proposals=proposals(1)))
     with pytest.raises(ValueError, match="diffused_queries.t is -1"):
         ProposalQueries(ProposalStart(), t=-1)
 
@@ -102,7 +105,7 @@ def test_a_network_without_proposals_and_times_that_do_not_exist_are_refused(dif
 
 
 def roll_out(diffusion, network, sampler, given=None):
-    return RolledOutQueries(sampler)(targets(1, 0), QUERIES, diffusion, proposals=given, denoise=network)
+    return RolledOutQueries(sampler)(TrainingBatch(targets(1, 0), QUERIES, diffusion, proposals=given, denoise=network))
 
 
 def test_every_pass_of_the_chain_is_trained_now_and_then(diffusion):
@@ -158,17 +161,18 @@ def test_a_model_that_gives_no_network_is_refused(diffusion):
 def test_ways_are_drawn_by_their_weights(diffusion):
     ways = [ProposalQueries(ProposalStart(), t=time) for time in (1, 2, 3)]
     mixed = MixedQueries(ways, weights=[1, 3, 0])
-    drawn = [int(mixed(targets(1), QUERIES, diffusion, proposals=proposals(1))[1]) for _ in range(400)]
+    drawn = [int(mixed(TrainingBatch(targets(1), QUERIES, diffusion, proposals=proposals(1)))[1]) for _ in range(400)]
     assert 60 < drawn.count(1) < 140 and drawn.count(1) + drawn.count(2) == 400
     equal = MixedQueries(ways)
-    drawn = [int(equal(targets(1), QUERIES, diffusion, proposals=proposals(1))[1]) for _ in range(300)]
+    drawn = [int(equal(TrainingBatch(targets(1), QUERIES, diffusion, proposals=proposals(1)))[1]) for _ in range(300)]
     assert all(60 < drawn.count(time) < 140 for time in (1, 2, 3))
 
 
 def test_a_mixture_gives_its_ways_what_it_gets(diffusion):
     mixed = MixedQueries([RolledOutQueries(DDIMSampler(1, update=DDIMUpdate())), ProposalQueries(ProposalStart(), t=5)])
     times = {
-        int(mixed(targets(1), QUERIES, diffusion, proposals=proposals(1), denoise=Network())[1]) for _ in range(20)
+        int(mixed(TrainingBatch(targets(1), QUERIES, diffusion, proposals=proposals(1), denoise=Network()))[1])
+        for _ in range(20)
     }
     assert times == {99, 5}
 
@@ -208,14 +212,14 @@ def test_the_number_of_copies_differs_from_batch_to_batch():
 def test_without_copies_and_for_images_without_objects_it_is_diffused_queries(diffusion):
     given = targets(2, 0)
     torch.manual_seed(1)
-    expected, times = DiffusedQueries(CentreFiller())(given, QUERIES, diffusion)
+    expected, times = DiffusedQueries(CentreFiller())(TrainingBatch(given, QUERIES, diffusion))
     torch.manual_seed(1)
     torch.randint(1, 2, ())
     torch.randn(0, 4)
     duplicated = DuplicatedQueries(CentreFiller(), copies=(1, 1))
     assert (duplicated.padded_boxes(targets(0), QUERIES) == 0.5).all()
     assert torch.equal(duplicated.padded_boxes(given, QUERIES), DiffusedQueries(CentreFiller()).padded_boxes(given, 12))
-    queries, t = duplicated(given, QUERIES, diffusion)
+    queries, t = duplicated(TrainingBatch(given, QUERIES, diffusion))
     assert queries.boxes.shape == expected.boxes.shape and t.shape == times.shape
 
 

@@ -21,7 +21,7 @@ from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
 from layers_diffu_detr.ldm.passes import Denoise, DenoisingPass, PassPrediction, QueryBoxes
 from layers_diffu_detr.ldm.starts import ProposalStart
 from layers_diffu_detr.targets import Target
-from layers_diffu_detr.training_starts import TrainingStart
+from layers_diffu_detr.training_batch import TrainingBatch, TrainingStart
 from projects.diffu_base.modeling.batching import groups_by_size, pad_and_cat, stack_padded, valid_sizes_of
 from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
@@ -200,9 +200,8 @@ class DiffuDETR(Detector):
         if self.diffusion is None or self.diffused_queries is None:
             assert isinstance(self.sampler.start, ProposalStart)  # see SinglePass
             return self.sampler.start.choose(boxes), None
-        return self.diffused_queries(
-            targets, self.num_boxes, self.diffusion, proposals=boxes, denoise=self.denoiser(memory, proposals)
-        )
+        denoise = self.denoiser(memory, proposals)
+        return self.diffused_queries(TrainingBatch(targets, self.num_boxes, self.diffusion, boxes, denoise))
 
     def decode(self, memory: Memory, queries: Queries) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Training's single pass of the decoder.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
-from layers_diffu_detr.training_starts import TrainingStart
+from layers_diffu_detr.training_batch import TrainingStart
 from projects.diffu_detr.modeling.transformer import DeformableTransformer
 
 

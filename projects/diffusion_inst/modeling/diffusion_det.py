@@ -9,10 +9,10 @@ from detectron2.modeling import Backbone
 from detectron2.structures import Instances
 from torch import Tensor
 
-from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.ddim import Sampler
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion
 from layers_diffu_detr.ldm.passes import DenoisingPass, PassPrediction, QueryBoxes
+from layers_diffu_detr.training_batch import TrainingBatch, TrainingStart
 from projects.diffu_base.modeling.batching import groups_by_size, stack_padded
 from projects.diffu_base.modeling.criterion import LayerCriterion
 from projects.diffu_base.modeling.detector import Detector, as_outputs, trajectories
@@ -71,7 +71,7 @@ class DiffusionDet(Detector):
         criterion: LayerCriterion,
         sampler: Sampler,
         diffusion: GaussianDiffusion,
-        diffused_queries: DiffusedQueries,
+        diffused_queries: TrainingStart,
         select_box_nums_for_evaluation: int,
         pixel_mean: Sequence[float] = (123.675, 116.280, 103.530),
         pixel_std: Sequence[float] = (58.395, 57.120, 57.375),
@@ -111,7 +111,7 @@ class DiffusionDet(Detector):
             return self.by_size(images, batched_inputs, self.detect_in)
         scene = self.encode(images)
         targets = self.prepare_targets(batched_inputs)
-        queries, t = self.diffused_queries(targets, self.num_boxes, self.diffusion)
+        queries, t = self.diffused_queries(TrainingBatch(targets, self.num_boxes, self.diffusion))
         outputs = self.predict(scene, queries.boxes, t)
         return self.criterion.weighted(self.criterion(outputs, targets))
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from layers_diffu_detr.denoising import DiffusedQueries
 from layers_diffu_detr.ldm.passes import QueryBoxes
+from layers_diffu_detr.training_batch import TrainingBatch
 from projects.diffu_base.config.options.train import DdpOptions
 from projects.diffu_base.engine.build import wrap_ddp
 from projects.diffu_base.engine.distributed import run
@@ -34,11 +36,11 @@ class SeededPerImage:
     def __init__(self, diffuse: DiffusedQueries) -> None:
         self.diffuse = diffuse
 
-    def __call__(self, targets: list[dict[str, Tensor]], *rest, **network) -> tuple[QueryBoxes, Tensor]:
+    def __call__(self, batch: TrainingBatch) -> tuple[QueryBoxes, Tensor]:
         boxes, times = [], []
-        for target in targets:
+        for target in batch.targets:
             torch.manual_seed(int(target["boxes"].sum() * 1e6))
-            queries, t = self.diffuse([target], *rest, **network)
+            queries, t = self.diffuse(replace(batch, targets=[target]))
             boxes.append(queries.boxes)
             times.append(t)
         return QueryBoxes(torch.cat(boxes)), torch.cat(times)
