@@ -100,7 +100,7 @@ def test_a_baseline_s_distinct_proposals_do_not_depend_on_the_batch(models, name
 
 def passes_of(model, images):
     memory = model.encode(model.preprocess(images))
-    return model.sample(memory, model.propose_for_inference(memory), images)
+    return model.sample(memory, images)
 
 
 @torch.no_grad()

@@ -1,17 +1,17 @@
 """The picture of one scene's denoising, pass by pass."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from detectron2.structures import Instances
 from matplotlib.cm import ScalarMappable
 
-from layers_diffu_detr.ldm.ddim import DenoisingPass, Sampler
-from projects.diffu_base.modeling.detector import Detector
+from layers_diffu_detr.ldm.passes import DenoisingPass
+from projects.diffu_base.modeling.detector import Detector, trajectories
 from tools.visualization.detections import Mapper, evaluating
 from tools.visualization.drawing import (
     SCORE_COLORS,
@@ -46,11 +46,10 @@ def denoising_steps(
         path.
     """
     inputs = mapper(dataset_dict)
-    with evaluating(model), _with_seed(model.sampler):
-        passes = model.trajectory([inputs])[0]
-        instances = model([inputs])[0]["instances"]
-        with_masks = instances.has("pred_masks")
-        by_pass = detections_by_pass(model, inputs) if with_masks else []
+    with evaluating(model):
+        passes, instances, by_pass = denoise(model, inputs)
+    with_masks = instances.has("pred_masks")
+    by_pass = by_pass if with_masks else []
     figure, axes = make_panels(3 if with_masks else 2, len(passes) + 1)
     for column, step in enumerate(passes):
         draw_scored(axes[0, column], dataset_dict, step["boxes"], step["scores"])
@@ -71,41 +70,27 @@ def denoising_steps(
     return save(figure, path)
 
 
-def detections_by_pass(model: Detector, inputs: dict[str, Any]) -> list[Instances]:
-    """For each pass, what the model would detect in an image, masks included, if its ensemble kept this pass alone.
+@torch.no_grad()
+def denoise(model: Detector, inputs: dict[str, Any]) -> tuple[list[dict[str, Any]], Instances, list[Instances]]:
+    """Sample once in an image, with the noise of the sampler's own seed, or of 0 if it has none.
 
-    The model runs once for each pass, always from the same noise.
+    Returns:
+        What every pass was given and predicted, see `trajectories`; what the model detects; and for each pass, what it
+        would detect if its ensemble kept this pass alone. Detections have masks if the model has.
     """
-    found = []
-    for index in range(model.sampler.num_steps):
-        with _with_seed(model.sampler), _replaced(model.sampler, "ensemble", _OnePass(index)):
-            found.append(model([inputs])[0]["instances"])
-    return found
-
-
-class _OnePass:
-    """An ensemble that keeps the pass `index` alone."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-    def __call__(self, passes: list[DenoisingPass]) -> list[DenoisingPass]:
-        return [passes[self.index]]
-
-
-def _with_seed(sampler: Sampler) -> contextlib.AbstractContextManager[None]:
-    """A context in which the sampler draws the same noise in every run: from its own seed, or from 0 if it has none."""
-    return _replaced(sampler, "seed", 0 if sampler.seed is None else sampler.seed)
-
-
-@contextlib.contextmanager
-def _replaced(sampler: Sampler, name: str, value: Any) -> Iterator[None]:
-    before = getattr(sampler, name)
-    setattr(sampler, name, value)
+    images = model.preprocess([inputs])
+    encoded = model.encode(images)
+    seed = model.sampler.seed
+    model.sampler.seed = 0 if seed is None else seed
     try:
-        yield
+        passes = model.sample(encoded, [inputs])
     finally:
-        setattr(sampler, name, before)
+        model.sampler.seed = seed
+
+    def results(of: list[DenoisingPass]) -> Instances:
+        return model.results(encoded, of, images, [inputs])[0]["instances"]
+
+    return trajectories(passes, images, [inputs])[0], results(passes), [results([each]) for each in passes]
 
 
 def _add_score_bar(figure: plt.Figure, axes: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from layers_diffu_detr.box_ops import box_cxcywh_to_xyxy, box_xyxy_to_cxcywh
-from layers_diffu_detr.ldm.ddim import DDIMUpdate, Sampler
+from layers_diffu_detr.ldm.ddim import DDIMUpdate
 from layers_diffu_detr.ldm.diffusion import GaussianDiffusion, NoiseSource
 from layers_diffu_detr.ldm.ensemble import LastPass
-from layers_diffu_detr.ldm.passes import DenoisingPass, QueryBoxes
+from layers_diffu_detr.ldm.passes import QueryBoxes
 from projects.diffu_base.modeling.detector import Detector
 
 # The share of the timesteps at which the boxes enter the chain: they are off by far less than noise is.
@@ -47,22 +47,6 @@ class GivenStart:
             source[: len(self.boxes)] = iou.argmax(dim=1)
             source = source[None]
         return x_t, QueryBoxes(diffusion.signal_to_boxes(x_t), source)
-
-
-class Recorder:
-    """A sampler that keeps the passes it made in `passes`. In all else it is the sampler that it wraps."""
-
-    def __init__(self, sampler: Any) -> None:
-        self._sampler = sampler
-        self.passes: list[DenoisingPass] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sampler, name)
-
-    def run(self, *args: Any, **kwargs: Any) -> list[DenoisingPass]:
-        """Run the sampler, see `layers_diffu_detr.ldm.ddim.Sampler`."""
-        self.passes = self._sampler.run(*args, **kwargs)
-        return self.passes
 
 
 def boxes_of(start_boxes: Any, number: int, name: str) -> np.ndarray:
@@ -129,11 +113,8 @@ def refined(model: Detector, inputs: dict[str, Any], boxes: np.ndarray) -> Insta
     sampler.start, sampler.update, sampler.ensemble = GivenStart(start), DDIMUpdate(), LastPass()
     sampler.renewal = sampler.stop = None
     sampler.times = [first - first * step // steps for step in range(steps)]
-    recorder = Recorder(sampler)
-    model.sampler = cast(Sampler, recorder)
-    images = model.preprocess([inputs])
-    model.detect(model.encode(images), images, [inputs])
-    last = recorder.passes[-1].prediction
+    model.sampler = sampler
+    last = model.sample(model.encode(model.preprocess([inputs])), [inputs])[-1].prediction
     rows = slice(0, len(boxes))
     found = Boxes(box_cxcywh_to_xyxy(last.boxes[0, rows].float()) * scale)
     found.clip((height, width))

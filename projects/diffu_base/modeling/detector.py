@@ -100,18 +100,29 @@ class Detector(nn.Module):
         """
         raise NotImplementedError
 
+    def sample(self, encoded: Any, batched_inputs: list[dict]) -> list[DenoisingPass]:
+        """Run the sampler on what `encode` returned; returns every pass, first to last."""
+        raise NotImplementedError
+
     def detect(self, encoded: Any, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Sample, then pool the passes' detections.
+        """Sample, then pool the passes' detections; see `results` for arguments and result."""
+        return self.results(encoded, self.sample(encoded, batched_inputs), images, batched_inputs)
+
+    def results(
+        self, encoded: Any, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
+    ) -> list[dict[str, Instances]]:
+        """What is detected by `passes`: all that `sample` returned, or some of them.
 
         Args:
             encoded: what `encode` returned for `images`.
+            passes: see `sample`.
             images: (3, H_i, W_i) each, as `preprocess` returned them.
             batched_inputs: see `forward`.
 
         Returns:
             See `forward`.
         """
-        raise NotImplementedError
+        return self.postprocess(passes, images, batched_inputs)
 
     def trajectory(self, batched_inputs: list[dict]) -> list[list[dict[str, Any]]]:
         """Detect, and return what every pass was given and predicted, see `trajectories`.

@@ -121,11 +121,6 @@ class DiffuDETR(Detector):
         passes = [(outputs, dn_metas), *self.refine(memory, proposals, queries, outputs)]
         return summed(self.criterion.weighted(self.criterion(each, targets, metas)) for each, metas in passes)
 
-    def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Sample, then pool the passes' detections."""
-        passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
-        return self.postprocess(passes, images, batched_inputs)
-
     def encode(self, images: list[Tensor]) -> Memory:
         """Images -> the encoder's memory."""
         levels, valid_sizes = self.extract_features(images)
@@ -243,8 +238,9 @@ class DiffuDETR(Detector):
         return None
 
     @torch.no_grad()
-    def sample(self, memory: Memory, proposals: Proposals | None, batched_inputs: list[dict]) -> list[DenoisingPass]:
-        """Run the sampler."""
+    def sample(self, memory: Memory, batched_inputs: list[dict]) -> list[DenoisingPass]:
+        """See `Detector.sample`."""
+        proposals = self.propose_for_inference(memory)
         boxes = None if proposals is None else proposals.boxes
         denoise = self.denoiser(memory, proposals)
         return self.sampler.run(denoise, self.diffusion, self.noise_source(batched_inputs), boxes)
@@ -287,5 +283,4 @@ class DiffuDETR(Detector):
             raise ValueError("a model without diffusion has no denoising trajectory")
         images = self.preprocess(batched_inputs)
         memory = self.encode(images)
-        passes = self.sample(memory, self.propose_for_inference(memory), batched_inputs)
-        return trajectories(passes, images, batched_inputs)
+        return trajectories(self.sample(memory, batched_inputs), images, batched_inputs)

@@ -9,6 +9,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from layers_diffu_detr.checkpoint_names import CheckpointNames
+from layers_diffu_detr.ldm.passes import DenoisingPass
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.criterion import PairWeights
@@ -82,9 +83,11 @@ class DiffuDINOInst(DiffuDINO):
         return outputs, dn_metas
 
     @torch.no_grad()
-    def detect(self, memory: Memory, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Detect as the meta-architecture does, and add `pred_masks`."""
-        results = super().detect(memory, images, batched_inputs)
+    def results(
+        self, memory: Memory, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
+    ) -> list[dict[str, Instances]]:
+        """What is detected by `passes`, with masks; see `Detector.results`."""
+        results = super().results(memory, passes, images, batched_inputs)
         features = self._mask_features(memory)
         add_masks(results, features, images, batched_inputs, self.mask_head, self.mask_stride)
         return results

@@ -169,14 +169,9 @@ class DiffusionDet(Detector):
         """Encode images of one size and detect in them."""
         return self.detect(self.encode(images), images, batched_inputs)
 
-    def detect(self, scene: Scene, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Detect in images of one size, see `Detector.detect`."""
-        passes = self.sample(scene, batched_inputs)
-        return self.postprocess(passes, images, batched_inputs)
-
     @torch.no_grad()
     def sample(self, scene: Scene, batched_inputs: list[dict]) -> list[DenoisingPass]:
-        """Run the sampler."""
+        """See `Detector.sample`; the images have one size."""
 
         def denoise(queries: QueryBoxes, t: Tensor | None) -> PassPrediction:
             assert t is not None  # __init__ refuses samplers without diffusion

@@ -8,6 +8,7 @@ from detectron2.structures import Instances
 from torch import Tensor
 
 from layers_diffu_detr.checkpoint_names import CheckpointNames
+from layers_diffu_detr.ldm.passes import DenoisingPass
 from layers_diffu_detr.mask_head import DynamicMaskHead, MaskBranch
 from layers_diffu_detr.targets import Target
 from projects.diffu_base.modeling.masks import add_masks, ground_truth_masks
@@ -70,8 +71,10 @@ class DiffusionInst(DiffusionDet):
         """DiffusionDet's targets and `masks` (n, h, w) bool, read at the centres of the mask feature's cells."""
         return {**super().target_of(instances), "masks": ground_truth_masks(instances, self.mask_stride)}
 
-    def detect(self, scene: Scene, images: list[Tensor], batched_inputs: list[dict]) -> list[dict[str, Instances]]:
-        """Detect in images of one size, with masks."""
-        results = super().detect(scene, images, batched_inputs)
+    def results(
+        self, scene: Scene, passes: list[DenoisingPass], images: list[Tensor], batched_inputs: list[dict]
+    ) -> list[dict[str, Instances]]:
+        """What is detected by `passes`, with masks; see `Detector.results`."""
+        results = super().results(scene, passes, images, batched_inputs)
         add_masks(results, self.mask_feature(scene), images, batched_inputs, self.mask_head, self.mask_stride)
         return results

@@ -168,7 +168,7 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
     memory = model.encode(model.preprocess(inputs))
     assert memory.padding_mask is not None
     proposals = model.transformer.propose(memory, QUERIES)
-    (only,) = model.sample(memory, proposals, inputs)
+    (only,) = model.sample(memory, inputs)
     content, _ = model.transformer.queries(memory, proposals)
     expected = model.decode_layers(
         memory, Queries(only.queries, content, only.queries.boxes, t=torch.full((2,), only.t))
@@ -183,7 +183,7 @@ def test_reused_values_give_the_decoding_that_training_gives(diffusion_model):
 def test_no_pass_keeps_its_class_logits(diffusion_model):
     model = diffusion_model
     memory = model.encode(model.preprocess([image()]))
-    passes = model.sample(memory, model.transformer.propose(memory, QUERIES), [image()])
+    passes = model.sample(memory, [image()])
     for each in passes:
         assert set(each.prediction.outputs) == {"detections", "classes"}
         (found,) = each.prediction.outputs["detections"]

@@ -84,7 +84,7 @@ def test_training_and_inference_give_the_second_pass_the_same_input(monkeypatch)
     losses_of(model, inputs)
     model.eval()
     memory = model.encode(model.preprocess(inputs))
-    first, second = model.sample(memory, model.propose_for_inference(memory), inputs)
+    first, second = model.sample(memory, inputs)
     valid = second.queries.valid
     for queries, (trained, _) in zip((first.queries, second.queries), passes, strict=True):
         assert torch.equal(queries.valid, trained.start.valid)

@@ -99,7 +99,7 @@ def test_a_mask_is_what_the_filters_of_its_own_query_make_of_the_image_s_memory(
     sampler = model.sampler.num_steps, model.sampler.seed
     model.sampler.num_steps, model.sampler.seed = 1, 0
     memory = model.encode(model.preprocess(inputs))
-    (last,) = model.sample(memory, model.transformer.propose(memory, model.num_boxes), inputs)
+    (last,) = model.sample(memory, inputs)
     model.sampler.num_steps, model.sampler.seed = sampler
     (detections,) = last.prediction.outputs["detections"]
     maps = memory.maps()

@@ -11,7 +11,7 @@ from tests.support.detection import image
 from tests.support.golden import fill
 from tests.support.tiny_models import tiny_model
 from tests.tools.pictures import MAPPER, assert_picture, panels
-from tools.visualization.denoising import denoising_steps, detections_by_pass
+from tools.visualization.denoising import denoise, denoising_steps
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def test_the_passes_detections_together_are_the_model_s_where_all_are_pooled(mod
     model.select_box_nums_for_evaluation = 1000  # all of them
     inputs = image(64, 96, 0)
     together = model([inputs])[0]["instances"]
-    by_pass = detections_by_pass(model, inputs)
+    _, _, by_pass = denoise(model, inputs)
     assert len(by_pass) == 3 and all(each.has("pred_masks") == has_masks(model) for each in by_pass)
     scores, order = torch.cat([each.scores for each in by_pass]).sort(descending=True, stable=True)
     assert_close(scores, together.scores)
@@ -69,7 +69,7 @@ def test_the_passes_detections_together_are_the_model_s_where_all_are_pooled(mod
 def test_passes_come_from_one_noise_and_leave_the_sampler_as_it_was(model):
     ensemble = model.sampler.ensemble = AllButLastPass()
     model.sampler.seed = None
-    first, *_ = detections_by_pass(model, image(64, 96, 0))
-    again, *_ = detections_by_pass(model, image(64, 96, 0))
+    _, _, (first, *_) = denoise(model, image(64, 96, 0))
+    _, _, (again, *_) = denoise(model, image(64, 96, 0))
     assert_close(first.scores, again.scores, rtol=0, atol=0)
     assert model.sampler.ensemble is ensemble and model.sampler.seed is None

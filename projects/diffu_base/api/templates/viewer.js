@@ -95,7 +95,7 @@ function show() {
 function fillTable(index) {
   const { passes, result } = draw();
   const rows = passes.map((step, i) => [i + 1, step.t, step.scores.filter((score) => score >= 0.5).length, Math.max(...step.scores).toFixed(2),
-    i === passes.length - 1 ? "–" : step.renewed ? step.renewed.filter(Boolean).length : "not told", step.found.boxes.length]);
+    i === passes.length - 1 ? "–" : step.renewed.filter(Boolean).length, step.found.boxes.length]);
   rows.push(["result", "", "", "", "", result.boxes.length]);
   document.querySelector("#table tbody").replaceChildren(...rows.map((cells, i) => {
     const row = document.createElement("tr");

@@ -10,9 +10,11 @@ from detectron2.structures import Instances
 from PIL import Image
 from torch import Tensor
 
+from layers_diffu_detr.ldm.passes import DenoisingPass
+from layers_diffu_detr.ldm.renewal import Renewal
 from projects.diffu_base.api.predictor import Predictor
 from projects.diffu_base.api.settings import Settings, dialled
-from projects.diffu_base.modeling.detector import Detector
+from projects.diffu_base.modeling.detector import Detector, trajectories
 
 SCALE = 1000  # boxes are whole numbers, in thousandths of the image's width and height
 MASK_SIDE = 640  # pixels of the longer side of a picture of masks
@@ -25,9 +27,9 @@ def record(predictor: Predictor, inputs: dict[str, Any], settings: Settings) -> 
     """Returns one draw of noise: `seed`, `passes` and `result`, what the model detects in the end.
 
     A pass has its time `t`; `in`, the boxes that the network was given, and `out`, those that it predicted; `classes`
-    and `scores`, each query's best; `renewed`, which queries restart from noise afterwards, 0 or 1, or None if the
-    sampler does not tell; and `found`, what the pass detects alone. What is detected has `boxes`, each
-    [x, y, w, h, class, score], and `masks`, a picture as data URI or None.
+    and `scores`, each query's best; `renewed`, which queries restart from noise afterwards, 0 or 1; and `found`, what
+    the pass detects alone. What is detected has `boxes`, each [x, y, w, h, class, score], and `masks`, a picture as
+    data URI or None.
 
     Args:
         predictor: a model with diffusion, and the thresholds of its classes.
@@ -39,46 +41,31 @@ def record(predictor: Predictor, inputs: dict[str, Any], settings: Settings) -> 
     kind = model.device.type
     autocast = torch.autocast(kind, dtype=predictor.dtype, enabled=predictor.dtype is not None)
     with torch.no_grad(), autocast, dialled(model, settings):
-        steps = model.trajectory([inputs])[0]
         images = model.preprocess([inputs])
         encoded = model.encode(images)
-        (pooled,) = model.detect(encoded, images, [inputs])
-        ensemble = model.sampler.ensemble
-        alone = []
-        for index in range(len(steps)):
-            model.sampler.ensemble = _OnePass(index)
-            alone.append(model.detect(encoded, images, [inputs])[0]["instances"])
-        model.sampler.ensemble = ensemble
+        sampled = model.sample(encoded, [inputs])
+        (pooled,) = model.results(encoded, sampled, images, [inputs])
+        alone = [model.results(encoded, [each], images, [inputs])[0]["instances"] for each in sampled]
         passes = [
             {**_plain(step, size), "renewed": renewed, "found": _found(found, keep, size)}
-            for step, renewed, found in zip(steps, _renewed(model, steps), alone, strict=True)
+            for step, renewed, found in zip(
+                trajectories(sampled, images, [inputs])[0], _renewed(model, sampled), alone, strict=True
+            )
         ]
     return {"seed": settings.seed, "passes": passes, "result": _found(pooled["instances"], keep, size)}
 
 
-class _OnePass:
-    """An ensemble that keeps the pass `index` alone."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-    def __call__(self, passes: list[Any]) -> list[Any]:
-        return [passes[self.index]]
-
-
-def _renewed(model: Detector, steps: list[dict[str, Any]]) -> list[list[int] | None]:
+def _renewed(model: Detector, passes: list[DenoisingPass]) -> list[list[int]]:
     """For each pass, which queries restart from noise before the next one; after the last pass none does."""
-    renewal: Any = getattr(model.sampler, "renewal", None)
+    renewal: Renewal | None = getattr(model.sampler, "renewal", None)
     assert model.diffusion is not None
-    result: list[list[int] | None] = []
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
-        if renewal is None or following is None:
-            result.append([0] * len(step["scores"]))
-        elif not hasattr(renewal, "threshold"):
-            result.append(None)
-        else:
-            threshold = renewal.threshold(int(following["t"]), model.diffusion.num_timesteps)
-            result.append((step["scores"] <= threshold).int().tolist())
+    result = []
+    for each, following in zip(passes, [*passes[1:], None], strict=True):
+        restarts = torch.zeros_like(each.prediction.confidence[0], dtype=torch.bool)
+        if renewal is not None and renewal.restarts and following is not None:
+            restarts = ~renewal.keep(each, following.t, model.diffusion.num_timesteps)[0]
+        valid = each.queries.valid
+        result.append(restarts[slice(None) if valid is None else valid[0]].int().tolist())
     return result
 
 
