@@ -4,11 +4,12 @@ import copy
 from pathlib import Path
 
 import torch
-from detectron2.config import instantiate
+from detectron2.config import LazyConfig, instantiate
 from omegaconf import DictConfig
+from torch import nn
 
 from projects.diffu_base.api.model_folder import info_of, write_model_folder
-from projects.diffu_base.engine.ema import named_weights
+from projects.diffu_base.engine.ema import EMAState, named_weights
 from tests.support.small_runs import small_run
 
 DIFFU_DINO = "projects/diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep.py"
@@ -32,3 +33,16 @@ def write_small_folder(folder: Path, config_file: str = DIFFU_DINO, *, seed: int
             torch.nn.init.normal_(weight, std=0.2)
     write_model_folder(folder, cfg, weights, info_of(cfg, num_classes=model.num_classes, averaged=False))
     return folder
+
+
+def write_averaged_run(folder: Path) -> nn.Module:
+    """Write what a run with averages leaves: its config, and a checkpoint whose averages are 0; returns its model."""
+    cfg = small_config()
+    cfg.train.model_ema.update(enabled=True, use_ema_weights_for_eval_only=True)
+    model = instantiate(cfg.model)
+    averages = EMAState(model, 0.9)
+    for average in averages.state.values():
+        average.zero_()
+    LazyConfig.save(cfg, str(folder / "config.yaml"))
+    torch.save({"model": model.state_dict(), "ema_state": averages.state_dict()}, folder / "model_final.pth")
+    return model

@@ -3,13 +3,10 @@
 import json
 
 import pytest
-import torch
-from detectron2.config import LazyConfig, instantiate
 
 from projects.diffu_base import from_pretrained
 from projects.diffu_base.api.pack import pack, results_beside
-from projects.diffu_base.engine.ema import EMAState
-from tests.support.model_folders import small_config
+from tests.support.model_folders import write_averaged_run
 
 pytestmark = pytest.mark.slow
 
@@ -17,14 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def run(tmp_path):
     """A run's output folder: config and checkpoint, whose averages are zero."""
-    cfg = small_config()
-    cfg.train.model_ema.update(enabled=True, use_ema_weights_for_eval_only=True)
-    model = instantiate(cfg.model)
-    averages = EMAState(model, 0.9)
-    for average in averages.state.values():
-        average.zero_()
-    LazyConfig.save(cfg, str(tmp_path / "config.yaml"))
-    torch.save({"model": model.state_dict(), "ema_state": averages.state}, tmp_path / "model_final.pth")
+    write_averaged_run(tmp_path)
     return tmp_path
 
 

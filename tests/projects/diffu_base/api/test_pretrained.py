@@ -5,11 +5,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from detectron2.config import LazyConfig, instantiate
 
 from projects.diffu_base import from_pretrained
-from projects.diffu_base.engine.ema import EMAState
-from tests.support.model_folders import DINO, small_config, write_small_folder
+from tests.support.model_folders import DINO, write_averaged_run, write_small_folder
 
 pytestmark = pytest.mark.slow
 
@@ -30,14 +28,7 @@ def test_the_output_folder_of_a_training_gives_its_best_model(folder, tmp_path):
 
 
 def test_a_checkpoint_beside_its_config_is_loaded_with_the_weights_that_evaluation_takes(tmp_path):
-    cfg = small_config()
-    cfg.train.model_ema.update(enabled=True, use_ema_weights_for_eval_only=True)
-    model = instantiate(cfg.model)
-    averages = EMAState(model, 0.9)
-    for average in averages.state.values():
-        average.zero_()
-    LazyConfig.save(cfg, str(tmp_path / "config.yaml"))
-    torch.save({"model": model.state_dict(), "ema_state": averages.state_dict()}, tmp_path / "model_final.pth")
+    model = write_averaged_run(tmp_path)
     detector = from_pretrained(tmp_path / "model_final.pth", device="cpu")
     assert detector.info.weights == "averaged" and not detector.model.class_embed[0].weight.any()
     torch.save({"model": model.state_dict()}, tmp_path / "plain.pth")

@@ -9,24 +9,8 @@ from detectron2.config import LazyConfig
 from projects.diffu_base import get_config
 from projects.diffu_base.config.files import config_names, find_config
 from tests.projects.diffu_base.engine.runs import ROOT
+from tests.support.own_data_configs import LIGHT, OWN_DATA
 
-OWN_DATA = [
-    "diffu_detr/custom-r50-4scales",
-    "diffu_detr/baseline-deformable-detr-custom-r50-4scales",
-    "diffu_dino/custom-r50-4scales",
-    "diffu_dino/custom-inst-r50-4scales",
-    "diffu_dino/baseline-dino-custom-r50-4scales",
-    "diffu_align_detr/custom-r50-4scales",
-    "diffu_align_detr/baseline-aligndetr-custom-r50-4scales",
-    "diffusion_inst/custom-r50",
-    "diffusion_inst/diffusiondet-custom-r50",
-]
-LIGHT = [
-    "diffu_dino/custom-lite0-3scales",
-    "diffu_dino/custom-inst-lite0-3scales",
-    "diffu_dino/baseline-dino-custom-lite0-3scales",
-    "diffusion_inst/custom-lite0",
-]
 FULL_NAME = "diffu_dino/dino-resnet/coco-r50-4scales-50ep"
 FILE = ROOT / "projects/diffu_dino/configs/dino-resnet/coco-r50-4scales-50ep.py"
 

@@ -16,6 +16,7 @@ from projects.diffu_base.engine.ema import named_weights
 from projects.diffu_base.engine.starting_weights import class_names_of, load_starting_weights
 from tests.support.custom_tree import CATEGORIES, overrides, write_custom_tree
 from tests.support.golden import fill
+from tests.support.own_data_configs import OWN_DATA
 from tests.support.small_runs import small_run
 from tools.train_net import argument_parser, main
 
@@ -24,17 +25,6 @@ pytestmark = pytest.mark.slow
 CUSTOM_CONFIG = Path(__file__).resolve().parents[3] / "support" / "custom_config.py"
 OLD, NEW = ["cup", "ball", "shoe", "hat"], ["hat", "glove", "cup"]
 KEPT = {0: 3, 2: 0}  # row in the new model -> row in the checkpoint
-FAMILIES = [
-    "diffu_detr/custom-r50-4scales",
-    "diffu_detr/baseline-deformable-detr-custom-r50-4scales",
-    "diffu_dino/custom-r50-4scales",
-    "diffu_dino/custom-inst-r50-4scales",
-    "diffu_dino/baseline-dino-custom-r50-4scales",
-    "diffu_align_detr/custom-r50-4scales",
-    "diffu_align_detr/baseline-aligndetr-custom-r50-4scales",
-    "diffusion_inst/diffusiondet-custom-r50",
-    "diffusion_inst/custom-r50",
-]
 
 
 def new_model(config: str, num_classes: int) -> nn.Module:
@@ -52,7 +42,7 @@ def write(path: Path, model: nn.Module, **extra) -> str:
     return str(path)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=OWN_DATA)
 def family(request) -> str:
     return request.param
 
@@ -100,7 +90,7 @@ def test_without_names_all_rows_start_anew_if_that_is_said(family: str, tmp_path
 
 
 def test_as_many_classes_of_other_names_are_not_mistaken_for_the_same(tmp_path: Path):
-    old, model = build(FAMILIES[4], 3, 1), build(FAMILIES[4], 3, 2)
+    old, model = build(OWN_DATA[4], 3, 1), build(OWN_DATA[4], 3, 2)
     before = model.class_embed[0].weight.clone()
     file = write(tmp_path / "model.pth", old, class_names=["a", "b", "c"])
     load_starting_weights(model, file, class_names=["c", "d", "e"], new_classes=False)
@@ -109,14 +99,14 @@ def test_as_many_classes_of_other_names_are_not_mistaken_for_the_same(tmp_path: 
 
 
 def test_averages_are_taken_where_the_checkpoint_has_them(tmp_path: Path):
-    old, averaged, model = (build(FAMILIES[4], 3, salt) for salt in (1, 2, 3))
+    old, averaged, model = (build(OWN_DATA[4], 3, salt) for salt in (1, 2, 3))
     file = write(tmp_path / "model.pth", old, ema_state=dict(named_weights(averaged)), class_names=OLD[:3])
     load_starting_weights(model, file, class_names=OLD[:3], new_classes=False)
     assert_close(dict(model.state_dict()), dict(averaged.state_dict()), rtol=0, atol=0)
 
 
 def test_what_is_no_class_row_stays_strict(tmp_path: Path):
-    old, model = build(FAMILIES[4], 4, 1), build(FAMILIES[4], 3, 2)
+    old, model = build(OWN_DATA[4], 4, 1), build(OWN_DATA[4], 3, 2)
     weights = old.state_dict()
     del weights["transformer.level_embeds"]
     torch.save({"model": weights, "class_names": OLD}, tmp_path / "model.pth")

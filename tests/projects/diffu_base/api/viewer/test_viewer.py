@@ -5,8 +5,11 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.ops import box_convert, box_iou
 
+from layers_diffu_detr.ldm.renewal import DistinctRenewal, DropDuplicates
 from projects.diffu_base import from_pretrained
 from projects.diffu_base.api.settings import Settings
 from projects.diffu_base.api.viewer import view_page
@@ -57,6 +60,17 @@ def test_queries_that_are_renewed_are_those_at_or_below_the_threshold(detector):
     threshold = detector.model.sampler.renewal.threshold(second["t"], detector.model.diffusion.num_timesteps)
     assert first["renewed"] == [int(score <= threshold) for score in first["scores"]]
     assert not any(draw["passes"][-1]["renewed"])
+
+
+def test_every_kind_of_renewal_tells_which_queries_it_renews(detector, monkeypatch):
+    monkeypatch.setattr(detector.model.sampler, "renewal", DistinctRenewal(iou_threshold=0.3))
+    first = record(detector, inputs_of(detector), ALL)["passes"][0]
+    kept = ~torch.tensor(first["renewed"], dtype=torch.bool)
+    assert 0 < kept.sum() < len(kept)
+    boxes = box_convert(torch.tensor(first["out"]).float(), "xywh", "xyxy")
+    assert (box_iou(boxes[kept], boxes[kept]) - torch.eye(int(kept.sum()))).max() < 0.32  # boxes are rounded
+    monkeypatch.setattr(detector.model.sampler, "renewal", DropDuplicates())
+    assert not any(record(detector, inputs_of(detector), ALL)["passes"][0]["renewed"])  # the others leave
 
 
 def test_the_model_is_as_before(detector):
